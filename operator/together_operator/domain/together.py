@@ -1,0 +1,216 @@
+"""What exists at Together, as far as decisions need it. Units: bytes, US cents, seconds.
+
+Field meanings are those of Together's v2 API; a record holds no signed URL and no token, although
+the API echoes both.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Literal
+
+
+class Visibility(StrEnum):
+    """Who may see a model: its project, or the whole organization."""
+
+    PRIVATE = "VISIBILITY_PRIVATE"
+    INTERNAL = "VISIBILITY_INTERNAL"
+
+
+class ImportState(StrEnum):
+    """State of an import ("remote upload"). ERROR may be restarted by the platform itself."""
+
+    PENDING = "PENDING"
+    RUNNING = "RUNNING"
+    SUCCEEDED = "SUCCEEDED"
+    FAILED = "FAILED"
+    ERROR = "ERROR"
+
+
+class DeploymentState(StrEnum):
+    """State of a deployment; UNKNOWN is one that this version does not know."""
+
+    PROVISIONING = "PROVISIONING"
+    SCALING = "SCALING"
+    READY = "READY"
+    DEGRADED = "DEGRADED"
+    STOPPING = "STOPPING"
+    STOPPED = "STOPPED"
+    FAILED = "FAILED"
+    UNKNOWN = "UNKNOWN"
+
+
+@dataclass(frozen=True, slots=True)
+class NewModel:
+    """What a model is created from. `name` is bare (no slash)."""
+
+    name: str
+    base_model_id: str
+    type: Literal["model", "adapter"]
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelChange:
+    """The mutable fields of a model; None leaves one as it is."""
+
+    description: str | None = None
+    visibility: Visibility | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A model record. `name` is qualified: `<project slug>/<bare name>`."""
+
+    id: str
+    name: str
+    project_id: str
+    base_model_id: str = ""
+    type: str = "model"
+    description: str = ""
+    visibility: str = Visibility.PRIVATE
+    created_at: datetime | None = None
+
+    @property
+    def bare_name(self) -> str:
+        """The name without the project's slug."""
+        return self.name.rpartition("/")[2]
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """One import's result in a model. `validation` is the last word of the API's status."""
+
+    id: str
+    validation: str = ""
+    messages: tuple[str, ...] = ()
+    created_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SupportedModel:
+    """An entry of the catalog of architectures that an upload may be based on.
+
+    `model_id` is the `ml_` id that a new model names as its base.
+    """
+
+    name: str
+    model_id: str
+    architecture: str = ""
+    capabilities: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Import:
+    """A remote upload, without the URL and the token that the API echoes."""
+
+    id: str
+    model_id: str
+    state: ImportState
+    message: str = ""
+    restarts: int = 0
+    max_restarts: int = 0
+    created_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """A way to serve a model: hardware and optimization. Immutable at Together."""
+
+    id: str
+    project_id: str
+    gpu: str
+    count: int
+    optimization: str = ""
+
+    @property
+    def instance_type(self) -> str:
+        """Name of the instance type in the public price list: `<count>x<accelerator>`."""
+        return f"{self.count}x{self.gpu}"
+
+    @property
+    def resource(self) -> str:
+        """Resource name that a deployment refers to."""
+        return f"projects/{self.project_id}/configs/{self.id}"
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceType:
+    """A line of the public price list. `cents_per_hour` is per replica."""
+
+    name: str
+    gpu: str
+    count: int
+    cents_per_hour: float
+    gpu_memory_gib: float | None = None
+    headroom: dict[str, int | None] = field(default_factory=dict)
+    """Free replicas by region; None where the API does not say."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrafficShare:
+    """One entry of an endpoint's traffic split."""
+
+    deployment_id: str
+    weight: float
+
+
+@dataclass(frozen=True, slots=True)
+class DeploymentSummary:
+    """What an endpoint's own record tells of one of its (ten newest) deployments."""
+
+    id: str
+    name: str
+    state: DeploymentState
+    ready_replicas: int | None = None
+    desired_replicas: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """An endpoint. `name` is qualified and is the model string that clients call."""
+
+    id: str
+    name: str
+    project_id: str
+    etag: str = ""
+    traffic: tuple[TrafficShare, ...] = ()
+    deployments: tuple[DeploymentSummary, ...] = ()
+    active_rollout_id: str | None = None
+
+    @property
+    def bare_name(self) -> str:
+        """The name without the project's slug."""
+        return self.name.rpartition("/")[2]
+
+
+@dataclass(frozen=True, slots=True)
+class NewDeployment:
+    """What a deployment is created from; `model` and `config` are resource names."""
+
+    name: str
+    model: str
+    config: str
+    min_replicas: int
+    max_replicas: int
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """A deployment with its full status."""
+
+    id: str
+    name: str
+    endpoint_id: str
+    state: DeploymentState
+    model: str = ""
+    config: str = ""
+    message: str = ""
+    min_replicas: int = 0
+    max_replicas: int = 0
+    ready_replicas: int = 0
+    scheduled_replicas: int = 0
+    etag: str = ""
+    created_at: datetime | None = None

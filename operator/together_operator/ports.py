@@ -1,0 +1,141 @@
+"""What the reconcilers need from the outside world. Adapters implement these protocols.
+
+Every method may raise the errors of `together_operator.domain.errors`; those listed are the ones
+that a caller is expected to tell apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import IntEnum
+from typing import Protocol
+
+from pydantic import SecretStr
+
+from together_operator.domain.together import (
+    Config,
+    Deployment,
+    Endpoint,
+    Import,
+    InstanceType,
+    Model,
+    ModelChange,
+    NewDeployment,
+    NewModel,
+    Revision,
+    SupportedModel,
+    TrafficShare,
+)
+
+
+class Priority(IntEnum):
+    """Who goes first when calls have to wait for the rate limit."""
+
+    INTERACTIVE = 0
+    POLLING = 1
+
+
+class ModelProvider(Protocol):
+    """Together's management API for one key, that is, one project.
+
+    Reads raise `NotFound`, `Unauthorized`, `Forbidden`, `RateLimited`, `Unavailable`.
+    Writes raise those, `Conflict`, `Rejected`, and `Ambiguous` when the answer was lost.
+    There is no idempotency key: after `Ambiguous` the caller looks before it repeats a write.
+    """
+
+    async def project_slug(self) -> str:
+        """The slug that qualifies names of models and endpoints of this key."""
+        ...
+
+    async def list_models(self, priority: Priority = Priority.POLLING) -> Sequence[Model]:
+        """All models of the project (the API has no filter: every page is read)."""
+        ...
+
+    async def get_model(self, model_id: str) -> Model:
+        """One model by its `ml_` id."""
+        ...
+
+    async def create_model(self, new: NewModel) -> Model:
+        """Create a model record; a taken name is a `Conflict`."""
+        ...
+
+    async def update_model(self, model_id: str, change: ModelChange) -> Model:
+        """Write the fields that are not None, and only those (`updateMask`)."""
+        ...
+
+    async def delete_model(self, model_id: str) -> None:
+        """Delete a model; `Conflict` while a deployment uses it."""
+        ...
+
+    async def list_revisions(self, model_id: str) -> Sequence[Revision]:
+        """Revisions of a model, newest first."""
+        ...
+
+    async def find_supported_models(self, search: str = "") -> Sequence[SupportedModel]:
+        """Catalog entries for dedicated endpoints; an empty search gives all of them."""
+        ...
+
+    async def list_imports(self, priority: Priority = Priority.POLLING) -> Sequence[Import]:
+        """All remote uploads of the project."""
+        ...
+
+    async def get_import(self, import_id: str) -> Import:
+        """One remote upload."""
+        ...
+
+    async def start_import(
+        self, model_id: str, remote_url: SecretStr, token: SecretStr | None = None
+    ) -> Import:
+        """Have Together fetch `remote_url` into a model.
+
+        `remote_url` is a signed URL of an archive, or `https://huggingface.co/<org>/<repo>`.
+        """
+        ...
+
+    async def list_configs(self, model_id: str) -> Sequence[Config]:
+        """Configs that a model can be deployed with."""
+        ...
+
+    async def list_instance_types(self) -> Sequence[InstanceType]:
+        """The public price list."""
+        ...
+
+    async def list_endpoints(self, priority: Priority = Priority.POLLING) -> Sequence[Endpoint]:
+        """All endpoints of the project."""
+        ...
+
+    async def get_endpoint(self, endpoint_id: str) -> Endpoint:
+        """One endpoint by its `ep_` id."""
+        ...
+
+    async def create_endpoint(self, name: str) -> Endpoint:
+        """Create an endpoint by its bare name; a taken name is a `Conflict`."""
+        ...
+
+    async def set_traffic(
+        self, endpoint_id: str, split: Sequence[TrafficShare], etag: str
+    ) -> Endpoint:
+        """Replace the traffic split; empty clears it. A stale etag is a `Conflict`."""
+        ...
+
+    async def delete_endpoint(self, endpoint_id: str) -> None:
+        """Delete an endpoint; `Conflict` while it has deployments."""
+        ...
+
+    async def list_deployments(self, endpoint_id: str) -> Sequence[Deployment]:
+        """All deployments of an endpoint, with their full status."""
+        ...
+
+    async def create_deployment(self, endpoint_id: str, new: NewDeployment) -> Deployment:
+        """Create a deployment; this is where money starts to be spent."""
+        ...
+
+    async def scale_deployment(
+        self, endpoint_id: str, deployment_id: str, min_replicas: int, max_replicas: int
+    ) -> Deployment:
+        """Set both bounds; 0/0 stops the deployment and its bill."""
+        ...
+
+    async def delete_deployment(self, endpoint_id: str, deployment_id: str) -> None:
+        """Delete a stopped deployment that has no traffic; `Conflict` otherwise."""
+        ...
