@@ -1,0 +1,37 @@
+"""Names of what we create: readable, within each system's limits, and derived, never random.
+
+A name that users see is the one they gave. One that they don't carries a short hash of the
+cluster and of the object's UID, so that two clusters or a re-created object never share it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+MAX_REMOTE_NAME = 96
+MAX_LABEL = 63
+
+
+def short_hash(*parts: str) -> str:
+    """Ten lower-case hex digits (40 bits) of the parts."""
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:10]
+
+
+def remote_name(namespace: str, name: str) -> str:
+    """Default name of a model or endpoint at Together: `<namespace>-<name>`, 96 characters at most.
+
+    A longer one is cut and gets a hash of the whole, so that it stays unique.
+    """
+    full = f"{namespace}-{name}"
+    if len(full) <= MAX_REMOTE_NAME:
+        return full
+    return _cut(full, MAX_REMOTE_NAME, short_hash(namespace, name))
+
+
+def derived_name(name: str, what: str, *parts: str, limit: int = MAX_LABEL) -> str:
+    """`<name>-<what>-<hash of parts>` in at most `limit` characters; `name` is cut, never the rest."""
+    return _cut(name, limit, f"{what}-{short_hash(*parts)}")
+
+
+def _cut(name: str, limit: int, suffix: str) -> str:
+    return f"{name[: limit - len(suffix) - 1].rstrip('-.')}-{suffix}"

@@ -1,0 +1,141 @@
+"""Runs one kind's reconcile over its work queue with bounded concurrency. Knows no kind."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import structlog
+
+from together_operator.domain.backoff import Backoff
+from together_operator.domain.outcome import After, Done, Failed, Gone, Outcome
+from together_operator.engine.store import Body, Key, Store
+from together_operator.engine.workqueue import ShutDown, Urgency, WorkQueue
+
+log = structlog.get_logger(__name__)
+
+Reconcile = Callable[[Key], Awaitable[Outcome]]
+
+
+class Meter(Protocol):
+    """Where a runner reports what it did."""
+
+    def reconciled(self, kind: str, outcome: str, seconds: float, waited: float) -> None:
+        """One reconcile ended after `seconds`, having waited `waited` seconds for a worker."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How a runner works: number of workers, resync period and backoff in seconds."""
+
+    workers: int = 16
+    resync: float = 600.0
+    backoff: Backoff = Backoff(base=1.0, cap=300.0)
+
+
+class Runner:
+    """Work queue, store and workers of one kind.
+
+    Args:
+        kind: name for logs and metrics.
+        reconcile: takes a key; must not raise for anything that it expects.
+        store: newest bodies; `observed` feeds it.
+        may_act: false while this process does not hold the Lease; work waits until it does.
+    """
+
+    def __init__(
+        self,
+        kind: str,
+        reconcile: Reconcile,
+        store: Store,
+        settings: Settings,
+        meter: Meter,
+        rng: random.Random,
+    ) -> None:
+        self.kind = kind
+        self.store = store
+        self.queue: WorkQueue[Key] = WorkQueue()
+        self._reconcile = reconcile
+        self._settings = settings
+        self._meter = meter
+        self._rng = rng
+        self._crashes: dict[Key, int] = {}
+        self._tasks: list[asyncio.Task[None]] = []
+        self.last_progress = 0.0
+        """Event loop time at which a worker last took or finished a key."""
+
+    def observed(self, body: Body, *, deleted: bool = False) -> None:
+        """The watch delivered a body: remember it and have its key looked at."""
+        key = self.store.observe(body)
+        if deleted:
+            # Only a hint, since DELETED events get lost: the reconcile reads and sees the 404.
+            self.store.forget(key)
+        self.queue.add(key, Urgency.CHANGED)
+
+    def start(self) -> None:
+        """Start the workers."""
+        loop = asyncio.get_running_loop()
+        self.last_progress = loop.time()
+        self._tasks = [
+            loop.create_task(self._work(), name=f"{self.kind}-worker-{n}")
+            for n in range(self._settings.workers)
+        ]
+
+    async def stop(self, grace: float = 10.0) -> None:
+        """Let running reconciles end for `grace` seconds, then cancel them.
+
+        A cancelled reconcile is no worse than a crash, which every step is made to survive.
+        """
+        self.queue.shut_down()
+        if self._tasks:
+            _, late = await asyncio.wait(self._tasks, timeout=grace)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def is_stuck(self, after: float) -> bool:
+        """True when keys wait and no worker took or finished one for `after` seconds."""
+        idle = asyncio.get_running_loop().time() - self.last_progress
+        return bool(len(self.queue) or self.queue.processing) and idle > after
+
+    async def _work(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                key, waited = await self.queue.get()
+            except ShutDown:
+                return
+            started = self.last_progress = loop.time()
+            outcome: Outcome | None = None
+            try:
+                outcome = await self._reconcile(key)
+            except Exception:  # a bug in one object's way must not end the worker for all
+                log.exception("reconcile crashed", kind=self.kind, object=str(key))
+            finally:
+                self.queue.done(key)
+            self.last_progress = loop.time()
+            self._schedule(key, outcome)
+            name = type(outcome).__name__.lower() if outcome is not None else "crashed"
+            self._meter.reconciled(self.kind, name, loop.time() - started, waited)
+
+    def _schedule(self, key: Key, outcome: Outcome | None) -> None:
+        if outcome is not None:
+            self._crashes.pop(key, None)
+        match outcome:
+            case Gone():
+                self.store.forget(key)
+            case Done():
+                # Spread over the period, so that objects created together are not due together.
+                self.queue.add_after(key, self._settings.resync * self._rng.uniform(0.8, 1.2))
+            case After(0):
+                self.queue.add(key, Urgency.CHANGED)
+            case After(seconds) | Failed(seconds=seconds):
+                self.queue.add_after(key, seconds)
+            case None:
+                crashes = self._crashes[key] = self._crashes.get(key, 0) + 1
+                self.queue.add_after(
+                    key, self._settings.backoff.delay(crashes, self._rng.random())
+                )
