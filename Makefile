@@ -25,3 +25,11 @@ venv: $(STAMP)
 lock: $(STAMP) ## Re-resolve the pinned, hashed requirements (no index address is written)
 	$(BIN)/uv pip compile -q pyproject.toml --group dev --generate-hashes --no-emit-index-url --no-header --universal --python-version 3.11 -o requirements/dev.txt $(LOCK_ARGS)
 	$(BIN)/uv pip compile -q pyproject.toml --generate-hashes --no-emit-index-url --no-header --universal --python-version 3.11 -c requirements/dev.txt -o requirements/runtime.txt
+
+.PHONY: crds
+crds: $(STAMP) ## Write crds/*.yaml from the pydantic models
+	@$(BIN)/python -m together_operator.api.crd crds
+
+.PHONY: check-crds
+check-crds: $(STAMP) ## Fail when crds/*.yaml differ from the pydantic models
+	@$(BIN)/python -m together_operator.api.crd --check crds

@@ -1,0 +1,297 @@
+"""ModelDeployment: a model that shall be served on a dedicated endpoint at Together AI."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import ConfigDict, Field
+
+from together_operator.api.schema import CEL, Column, Definition, immutable, rules
+from together_operator.api.v1alpha1.common import (
+    NAME_FITS_LABELS,
+    AdoptionPolicy,
+    ApiKeySecretRef,
+    ApiModel,
+    Conditions,
+    DeletionPolicy,
+    Int32,
+    Int64,
+    Intent,
+    ModelStatus,
+    RemoteName,
+    Resource,
+    Retry,
+)
+
+_IN_PLACE = "create a new ModelDeployment"
+
+
+class ModelRef(ApiModel):
+    """A CustomModel in the same namespace."""
+
+    name: Annotated[
+        str,
+        Field(min_length=1, max_length=63),
+        CEL(
+            "self.matches('^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$')",
+            "must be the name of a CustomModel in this namespace (lower-case letters, digits, "
+            "'-' and '.'): write metadata.name of the CustomModel, not the model's name at "
+            "Together",
+        ),
+    ] = Field(description="Name of a CustomModel in the same namespace as this object.")
+
+
+class Hardware(ApiModel):
+    """The hardware of one replica."""
+
+    gpu: Annotated[
+        str,
+        Field(min_length=1, max_length=63),
+        CEL(
+            "self.matches('^[a-z0-9][a-z0-9.-]*$')",
+            "gpu must be Together's name of the accelerator in lower case, such as "
+            "nvidia-h100-80gb",
+        ),
+    ] = Field(description="Together's name of the accelerator, such as nvidia-h100-80gb.")
+    count: Int32 | None = Field(
+        default=None,
+        ge=1,
+        le=8,
+        description="Accelerators in one replica, 1 to 8; default: the cheapest number that "
+        "Together offers for the model.",
+    )
+
+
+class ModelDeploymentSpec(ApiModel):
+    """What is wanted."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            immutable("endpointName", f"an endpoint keeps its name; {_IN_PLACE} for another one"),
+            immutable("hardware", f"a deployment keeps its hardware; {_IN_PLACE}"),
+            immutable("optimization", f"a deployment keeps its optimization; {_IN_PLACE}"),
+            immutable("config", f"a deployment keeps its config; {_IN_PLACE}"),
+            CEL(
+                "!has(self.config) || (!has(self.hardware) && !has(self.optimization))",
+                "config already says hardware and optimization: remove them, or remove config and "
+                "let the operator choose one that fits",
+                field_path=".config",
+                reason="FieldValueForbidden",
+            ),
+        )
+    )
+
+    model_ref: Annotated[
+        ModelRef,
+        CEL(
+            "self == oldSelf",
+            f"modelRef cannot be changed in place: {_IN_PLACE} for another model",
+            reason="FieldValueForbidden",
+        ),
+    ] = Field(description="The model to serve. Immutable.")
+    endpoint_name: RemoteName | None = Field(
+        default=None,
+        description="Name of the endpoint at Together, without the project's prefix; default: "
+        "<namespace>-<name> of this object. Immutable.",
+    )
+    hardware: Hardware | None = Field(
+        default=None,
+        description="The hardware of one replica; default: the cheapest that Together offers "
+        "for the model. Immutable; not together with config.",
+    )
+    optimization: (
+        Annotated[
+            str,
+            Field(min_length=1, max_length=63),
+            CEL(
+                "self.matches('^[a-z][a-z0-9_-]*$')",
+                "optimization must be Together's word for it in lower case: balanced, throughput "
+                "or latency",
+            ),
+        ]
+        | None
+    ) = Field(
+        default=None,
+        description="What the serving configuration is tuned for, in Together's words: "
+        "balanced, throughput or latency; default: any. Immutable; not together with config.",
+    )
+    config: (
+        Annotated[
+            str,
+            Field(min_length=1, max_length=128),
+            CEL(
+                "self.matches('^cr_[a-zA-Z0-9_-]+$')",
+                "config must be the id of a config at Together, which begins with cr_: to choose "
+                "by hardware or optimization, use those fields instead",
+            ),
+        ]
+        | None
+    ) = Field(
+        default=None,
+        description="Id of one serving configuration at Together (cr_...), instead of hardware "
+        "and optimization. Immutable.",
+    )
+    replicas: Int32 = Field(
+        default=1,
+        ge=0,
+        le=1000,
+        description="Number of replicas, each billed by the hour; 0 stops serving and billing.",
+    )
+    api_key_secret_ref: ApiKeySecretRef | None = Field(
+        default=None, description="The Together API key to use; default: the operator's own."
+    )
+    deletion_policy: DeletionPolicy = Field(
+        default=DeletionPolicy.DELETE,
+        description="Whether deleting this object stops and deletes the endpoint at Together "
+        "(Delete) or leaves it running and billed (Retain).",
+    )
+    adoption_policy: AdoptionPolicy = Field(
+        default=AdoptionPolicy.NEVER,
+        description="Whether an endpoint of that name that is already at Together is left alone, "
+        "which stalls this object (Never), or taken over (Adopt).",
+    )
+    suspend: bool = Field(
+        default=False,
+        description="When true, nothing new is started or changed; what runs stays and is still "
+        "followed and billed (replicas: 0 stops it).",
+    )
+
+
+class ModelDeploymentPhase(StrEnum):
+    """One word for where the object stands; programs should read the conditions."""
+
+    PENDING = "Pending"
+    PROVISIONING = "Provisioning"
+    READY = "Ready"
+    SCALING = "Scaling"
+    STOPPED = "Stopped"
+    DEGRADED = "Degraded"
+    SUSPENDED = "Suspended"
+    FAILED = "Failed"
+    DELETING = "Deleting"
+
+
+class EndpointStatus(ApiModel):
+    """The endpoint at Together."""
+
+    id: str | None = Field(default=None, description="Id of the endpoint at Together (ep_...).")
+    name: str | None = Field(
+        default=None,
+        description="Full name of the endpoint, <project>/<name>: the string that clients send "
+        "as model.",
+    )
+
+
+class DeploymentStatus(ApiModel):
+    """The deployment at Together."""
+
+    id: str | None = Field(default=None, description="Id of the deployment at Together (dep_...).")
+    name: str | None = Field(default=None, description="Name of the deployment at Together.")
+    state: str | None = Field(
+        default=None, description="Together's state of it, such as PROVISIONING or READY."
+    )
+    config: str | None = Field(default=None, description="Id of its config (cr_...).")
+    hardware: str | None = Field(
+        default=None,
+        description="Hardware of one replica, <count>x<accelerator>, such as 1xnvidia-h100-80gb.",
+    )
+    revision: str | None = Field(
+        default=None, description="Id of the model's revision that it serves (rv_...)."
+    )
+    message: str | None = Field(default=None, description="Together's words about the state.")
+
+
+class Cost(ApiModel):
+    """List prices in US dollars, as decimal text such as 3.36."""
+
+    per_replica_hour: str | None = Field(
+        default=None, description="Dollars that one replica costs in an hour."
+    )
+    per_hour: str | None = Field(
+        default=None, description="Dollars that all replicas together cost in an hour."
+    )
+
+
+class ModelDeploymentStatus(ApiModel):
+    """What is; written by the operator only."""
+
+    observed_generation: Int64 = Field(
+        default=-1,
+        description="The metadata.generation that this status is about; -1: not looked at yet.",
+    )
+    phase: ModelDeploymentPhase | None = Field(
+        default=None, description="One word for people; programs should read the conditions."
+    )
+    conditions: Conditions = Field(
+        default=(),
+        max_length=16,
+        description="Ready, Reconciling, Stalled, ModelReady, Deployed, Routed.",
+    )
+    model: ModelStatus | None = Field(default=None, description="The model that is served.")
+    endpoint: EndpointStatus | None = Field(default=None, description="The endpoint at Together.")
+    deployment: DeploymentStatus | None = Field(
+        default=None, description="The deployment at Together that gets the traffic."
+    )
+    replicas: Int32 | None = Field(
+        default=None, ge=0, description="Replicas that Together was asked for."
+    )
+    ready_replicas: Int32 | None = Field(
+        default=None, ge=0, description="Replicas that are ready to serve."
+    )
+    replicas_text: str | None = Field(
+        default=None, description="Ready and wanted replicas for people, such as 1/2."
+    )
+    selector: str | None = Field(
+        default=None,
+        description="Label selector for the scale subresource. It matches no pods, because "
+        "replicas run at Together.",
+    )
+    cost: Cost | None = Field(default=None, description="What it costs by list price.")
+    intent: Intent | None = Field(
+        default=None, description="What is being created at Together right now."
+    )
+    retry: Retry | None = Field(
+        default=None, description="Failed tries, and when the next one is due."
+    )
+
+
+class ModelDeployment(Resource):
+    """A model that shall be served on a dedicated endpoint at Together AI.
+
+    Each replica is billed by the hour for as long as it runs; the price is in the status.
+    """
+
+    model_config = ConfigDict(json_schema_extra=rules(NAME_FITS_LABELS))
+    definition: ClassVar[Definition] = Definition(
+        kind="ModelDeployment",
+        plural="modeldeployments",
+        short_name="mdeploy",
+        columns=(
+            Column(
+                "Ready",
+                '.status.conditions[?(@.type=="Ready")].status',
+                "Whether the endpoint answers.",
+            ),
+            Column(
+                "Status",
+                '.status.conditions[?(@.type=="Ready")].reason',
+                "Why it is ready or not.",
+            ),
+            Column("Model", ".spec.modelRef.name", "The CustomModel that is served."),
+            Column("Endpoint", ".status.endpoint.name", "The string that clients send as model."),
+            Column("Replicas", ".status.replicasText", "Ready and wanted replicas."),
+            Column("$/Hour", ".status.cost.perHour", "Dollars in an hour by list price."),
+            Column("Age", ".metadata.creationTimestamp", "Age of this object.", type="date"),
+        ),
+        scale=(".spec.replicas", ".status.replicas", ".status.selector"),
+    )
+
+    kind: Literal["ModelDeployment"] = Field(
+        default="ModelDeployment", description="ModelDeployment."
+    )
+    spec: ModelDeploymentSpec = Field(description="What is wanted.")
+    status: ModelDeploymentStatus = Field(
+        default=ModelDeploymentStatus(),
+        description="What is; written by the operator only.",
+    )
