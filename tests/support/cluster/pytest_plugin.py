@@ -1,0 +1,40 @@
+"""Fixtures ``cluster`` and ``namespace``.
+
+A cluster that can't be built or started is an error of every test that asks for one, never a skip.
+"""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.cluster import ThrowawayCluster
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture(scope="session")
+def cluster(pytestconfig: pytest.Config) -> Iterator[ThrowawayCluster]:
+    """One throw-away cluster for the session; a test that breaks it has to mend it."""
+    capture = pytestconfig.pluginmanager.getplugin("capturemanager")
+    # A build takes minutes; it should be seen.
+    with capture.global_and_fixture_disabled():
+        cluster = ThrowawayCluster.start()
+    with cluster:
+        yield cluster
+
+
+@pytest.fixture
+def namespace(cluster: ThrowawayCluster) -> Iterator[str]:
+    """A new namespace, deleted afterwards."""
+    name = f"test-{secrets.token_hex(4)}"
+    cluster.kubectl("create", "namespace", name)
+    cluster.kubectl(
+        *("wait", "--for=create", "serviceaccount/default", f"--namespace={name}"),
+        "--timeout=30s",
+    )
+    yield name
+    cluster.kubectl("delete", "namespace", name, "--wait=false")
