@@ -35,10 +35,8 @@ _STANDARD_FIELDS: Final = {
         "description": "The API group and version of this object: together.ai/v1alpha1.",
     },
     "kind": {"type": "string", "description": "The kind of this object."},
-    "metadata": {
-        "type": "object",
-        "description": "Standard metadata: name, namespace, labels, annotations and so on.",
-    },
+    # Kubernetes knows the rest, description included; name is here for a rule to point to.
+    "metadata": {"type": "object", "properties": {"name": {"type": "string"}}},
 }
 
 
@@ -77,8 +75,8 @@ def structural_schema(model: type[BaseModel]) -> dict[str, Any]:
         NotStructural: a union, a model that contains itself, or a field without description.
     """
     schema = model.model_json_schema(by_alias=True, schema_generator=_WithoutNull)
-    if issubclass(model, Resource):
-        schema["properties"] |= _STANDARD_FIELDS
+    for name in _STANDARD_FIELDS if issubclass(model, Resource) else ():
+        del schema["properties"][name]
     return _structural(schema, schema.get("$defs", {}), model.__name__)
 
 
@@ -86,6 +84,7 @@ def crd(kind: type[Resource]) -> dict[str, Any]:
     """The whole CustomResourceDefinition of a kind."""
     definition = kind.definition
     schema = structural_schema(kind)
+    schema["properties"] = {**_STANDARD_FIELDS, **schema["properties"]}
     # kstatus takes an object without status for current; with this one it is in progress.
     schema["properties"]["status"]["default"] = {"observedGeneration": -1}
     subresources: dict[str, Any] = {"status": {}}

@@ -60,7 +60,8 @@ def rules(*cel: CEL) -> JsonDict:
 def immutable(field: str, remedy: str) -> CEL:
     """An optional field of the annotated object that can't be changed, set later or removed."""
     return CEL(
-        f"self.?{field} == oldSelf.?{field}",
+        f"has(self.{field}) == has(oldSelf.{field}) && "
+        f"(!has(self.{field}) || self.{field} == oldSelf.{field})",
         f"{field} cannot be changed, added or removed: {remedy}",
         field_path=f".{field}",
         reason="FieldValueForbidden",

@@ -44,10 +44,14 @@ class Visibility(StrEnum):
 
 
 _FROM_PREFIX = "has(self.source.s3) && !self.source.s3.uri.matches('[.](zip|tar|tar[.]gz)$')"
-_SOURCE_DIR = "(self.source.s3.uri + (self.source.s3.uri.endsWith('/') ? '' : '/'))"
-_ARCHIVE_DIR = (
-    "(self.archive.destination.uri + (self.archive.destination.uri.endsWith('/') ? '' : '/'))"
-)
+
+
+def _endpoint(location: str) -> str:
+    return f"(has({location}.endpointURL) ? {location}.endpointURL : '')"
+
+
+def _folder(uri: str) -> str:
+    return f"({uri}.endsWith('/') ? {uri} : {uri} + '/')"
 
 
 class CustomModelSpec(ApiModel):
@@ -83,8 +87,9 @@ class CustomModelSpec(ApiModel):
             ),
             CEL(
                 "!has(self.archive) || !has(self.source.s3) || "
-                "self.source.s3.?endpointURL != self.archive.destination.?endpointURL || "
-                f"!{_ARCHIVE_DIR}.startsWith({_SOURCE_DIR})",
+                f"{_endpoint('self.source.s3')} != {_endpoint('self.archive.destination')} || "
+                f"!{_folder('self.archive.destination.uri')}"
+                f".startsWith({_folder('self.source.s3.uri')})",
                 "archive.destination.uri lies within source.s3.uri, so that each archive would be "
                 "packed into the next one: choose a prefix outside of it",
                 field_path=".archive.destination.uri",
@@ -287,7 +292,8 @@ class CustomModel(Resource):
             CEL(
                 "!has(oldSelf.status) || !has(oldSelf.status.model) || "
                 "!has(oldSelf.status.model.id) || "
-                "self.spec.?baseModel == oldSelf.spec.?baseModel",
+                "(has(self.spec.baseModel) ? self.spec.baseModel : '') == "
+                "(has(oldSelf.spec.baseModel) ? oldSelf.spec.baseModel : '')",
                 "baseModel cannot be changed once the model exists at Together (status.model.id): "
                 "set it back, or create a new CustomModel",
                 field_path=".spec.baseModel",
