@@ -1,11 +1,31 @@
 """The command line: each command imports what it needs, so that the worker never loads kopf."""
 
+from importlib import import_module
+
 import click
 
 from together_operator import __version__
 
+_LAZY = {
+    "archive": "together_operator.archive_cli:archive_command",
+}
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+
+class _LazyGroup(click.Group):
+    """Finds a command of `_LAZY` in its module when it is asked for, not before."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted({*super().list_commands(ctx), *_LAZY})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _LAZY:
+            return super().get_command(ctx, cmd_name)
+        module, _, name = _LAZY[cmd_name].partition(":")
+        command: click.Command = getattr(import_module(module), name)
+        return command
+
+
+@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="together-operator")
 def cli() -> None:
     """Bring model weights to Together AI and serve them, from Kubernetes."""

@@ -1,0 +1,75 @@
+"""A local file, written beside its name and renamed once it is whole."""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from together_operator.archive.destinations import PartBody, PresentPart
+from together_operator.archive.errors import DestinationUnwritable
+from together_operator.archive.layout import STREAM_PART, Part, divide
+from together_operator.archive.plan import Plan
+
+
+class LocalFile:
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    @property
+    def uri(self) -> str:
+        return f"file://{self._path.absolute()}"
+
+    def find_finished(self, plan: Plan) -> bool:  # noqa: ARG002 (a file carries no plan digest)
+        return False
+
+    def begin(self, plan: Plan) -> "LocalUpload":
+        if self._path.is_dir():
+            raise DestinationUnwritable(f"{self._path} is a directory; name a file in it")
+        return LocalUpload(self._path, plan)
+
+
+class LocalUpload:
+    layout: Sequence[Part]
+    present: Mapping[int, PresentPart]
+
+    def __init__(self, path: Path, plan: Plan) -> None:
+        self.layout = divide(plan, STREAM_PART)
+        self.present = {}
+        self._path = path
+        self._partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+        self._size = plan.size
+        try:
+            self._descriptor = os.open(
+                self._partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644
+            )
+        except OSError as error:
+            raise self._refused(error) from None
+
+    def put(self, part: Part, body: PartBody) -> None:
+        offset = part.start
+        for block in body.blocks():
+            try:
+                while block:
+                    count = os.pwrite(self._descriptor, block, offset)
+                    block, offset = block[count:], offset + count
+            except OSError as error:
+                raise self._refused(error) from None
+
+    def complete(self, crc: int | None) -> None:  # noqa: ARG002 (nobody stands between)
+        if os.fstat(self._descriptor).st_size != self._size:
+            raise DestinationUnwritable(f"{self._path}: its size is not the plan's; run again")
+        try:
+            os.fsync(self._descriptor)
+            self._partial.replace(self._path)
+        except OSError as error:
+            raise self._refused(error) from None
+
+    def abort(self) -> None:
+        self._partial.unlink(missing_ok=True)
+
+    def close(self) -> None:
+        os.close(self._descriptor)
+        self._partial.unlink(missing_ok=True)
+
+    def _refused(self, error: OSError) -> DestinationUnwritable:
+        word = os.strerror(error.errno) if error.errno else type(error).__name__
+        return DestinationUnwritable(f"{self._path}: {word}; free space or name another file")

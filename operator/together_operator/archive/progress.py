@@ -1,0 +1,115 @@
+"""What is done so far: counted by the workers, shown once a second."""
+
+import json
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from types import TracebackType
+from typing import Protocol, Self, TextIO
+
+_WINDOW_SECONDS = 15.0
+
+
+class Progress:
+    """Counts archive bytes that are safe at the destination, and those on their way there."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._shown = 0
+        self._done = 0
+        self._in_flight = 0
+        self._samples: deque[tuple[float, int]] = deque()
+        self.stage = "Listing"
+        self.total = 0
+        self.sent = 0
+        self.copied = 0
+
+    def start(self, stage: str, total: int = 0, done: int = 0) -> None:
+        """Begin a stage; `done` is what an earlier run left, which doesn't count as speed."""
+        with self._lock:
+            self.stage, self.total, self._done = stage, total, done
+            self._samples.clear()
+            self._samples.append((self._clock(), done))
+
+    def moving(self, count: int) -> None:
+        """`count` more bytes of a part went out; negative when a try is given up."""
+        with self._lock:
+            self._in_flight += count
+
+    def sent_part(self, size: int) -> None:
+        with self._lock:
+            self._in_flight -= size
+            self._done += size
+            self.sent += size
+
+    def copied_part(self, size: int) -> None:
+        with self._lock:
+            self._done += size
+            self.copied += size
+
+    def snapshot(self) -> dict[str, str | int | None]:
+        """The JSON line of DESIGN's command line; `doneBytes` never falls within a run."""
+        with self._lock:
+            now = self._clock()
+            self._shown = max(self._shown, min(self._done + self._in_flight, self.total))
+            self._samples.append((now, self._shown))
+            while len(self._samples) > 2 and now - self._samples[0][0] > _WINDOW_SECONDS:
+                self._samples.popleft()
+            since, before = self._samples[0]
+            rate = (self._shown - before) / (now - since) if now > since else 0.0
+            left = self.total - self._shown
+            return {
+                "type": "progress",
+                "stage": self.stage,
+                "doneBytes": self._shown,
+                "totalBytes": self.total,
+                "bytesPerSecond": round(rate),
+                "etaSeconds": round(left / rate) if rate > 0 else None,
+            }
+
+
+class Display(Protocol):
+    def show(self, snapshot: dict[str, str | int | None]) -> None: ...
+
+
+class JsonLines:
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+
+    def show(self, snapshot: dict[str, str | int | None]) -> None:
+        self._out.write(json.dumps(snapshot) + "\n")
+        self._out.flush()
+
+
+class Ticker:
+    """Shows `progress` once a second, and once more at the end."""
+
+    def __init__(self, progress: Progress, display: Display | None, interval: float = 1.0) -> None:
+        self._progress = progress
+        self._display = display
+        self._interval = interval
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="progress", daemon=True)
+
+    def __enter__(self) -> Self:
+        if self._display is not None:
+            self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._stop.set()
+        if self._display is not None:
+            self._thread.join()
+            self._display.show(self._progress.snapshot())
+
+    def _run(self) -> None:
+        assert self._display is not None
+        while not self._stop.wait(self._interval):
+            self._display.show(self._progress.snapshot())

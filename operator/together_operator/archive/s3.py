@@ -1,0 +1,152 @@
+"""S3 clients as the archiver wants them, and the one place where botocore's errors are translated."""
+
+import re
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, TypeVar
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    HTTPClientError,
+    NoCredentialsError,
+    PartialCredentialsError,
+    ProfileNotFound,
+)
+from botocore.exceptions import (
+    ConnectionError as BotoConnectionError,
+)
+
+from together_operator.archive.errors import (
+    ArchiveError,
+    DestinationUnwritable,
+    PermissionRefused,
+    SourceChanged,
+    SourceUnacceptable,
+    TemporaryFailure,
+)
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+T = TypeVar("T")
+
+_FORBIDDEN = frozenset(
+    {
+        "403",
+        "401",
+        "AccessDenied",
+        "AllAccessDisabled",
+        "ExpiredToken",
+        "InvalidAccessKeyId",
+        "InvalidToken",
+        "SignatureDoesNotMatch",
+        "AccountProblem",
+    }
+)
+_NO_SUCH_BUCKET = frozenset({"NoSuchBucket", "InvalidBucketName", "PermanentRedirect"})
+_GONE = frozenset({"404", "NoSuchKey", "NoSuchVersion", "412", "PreconditionFailed"})
+_CODE = re.compile(r"[A-Za-z0-9._-]{1,64}\Z")
+
+
+def make_client(
+    environ: Mapping[str, str],
+    *,
+    endpoint_url: str | None,
+    region: str | None,
+    prefix: str = "",
+    connections: int = 32,
+) -> "S3Client":
+    """A client with credentials from `environ`, whose names may carry `prefix` (`SOURCE_`).
+
+    Without explicit keys the usual chain decides (profile, web identity, instance). Raises
+    `PermissionRefused` when a profile is named that does not exist.
+    """
+
+    def setting(name: str) -> str | None:
+        return environ.get(prefix + name) or None
+
+    try:
+        session = boto3.Session(
+            aws_access_key_id=setting("AWS_ACCESS_KEY_ID"),
+            aws_secret_access_key=setting("AWS_SECRET_ACCESS_KEY"),
+            aws_session_token=setting("AWS_SESSION_TOKEN"),
+            profile_name=setting("AWS_PROFILE") if prefix else None,
+        )
+    except ProfileNotFound:
+        raise PermissionRefused("the AWS profile that is named does not exist") from None
+    region = (
+        region
+        or setting("AWS_REGION")
+        or setting("AWS_DEFAULT_REGION")
+        or session.region_name
+        or "us-east-1"
+    )
+    endpoint_url = endpoint_url or setting("AWS_ENDPOINT_URL_S3") or setting("AWS_ENDPOINT_URL")
+    config = Config(
+        signature_version="s3v4",
+        s3={
+            "addressing_style": "path" if endpoint_url else "virtual",
+            "us_east_1_regional_endpoint": "regional",
+        },
+        retries={"mode": "standard", "max_attempts": 8},
+        request_checksum_calculation="when_required",
+        response_checksum_validation="when_required",
+        max_pool_connections=connections,
+        connect_timeout=10,
+        read_timeout=60,
+        tcp_keepalive=True,
+    )
+    return session.client("s3", region_name=region, endpoint_url=endpoint_url, config=config)
+
+
+def has_own_credentials(environ: Mapping[str, str], prefix: str) -> bool:
+    names = ("AWS_ACCESS_KEY_ID", "AWS_PROFILE")
+    return any(environ.get(prefix + name) for name in names)
+
+
+def error_code(error: ClientError) -> str:
+    """The store's error code; never its message, which is a remote body."""
+    code = str(error.response.get("Error", {}).get("Code", ""))
+    return code if _CODE.match(code) else "unknown error"
+
+
+def translate(error: Exception, doing: str, *, source: bool) -> ArchiveError:
+    """What a failed call means for the run. `doing` names the operation and the object."""
+    if isinstance(error, ArchiveError):
+        return error
+    if isinstance(error, ClientError):
+        return _translate_response(error_code(error), error, doing, source=source)
+    if isinstance(error, (NoCredentialsError, PartialCredentialsError)):
+        side = "SOURCE_AWS_" if source else "AWS_"
+        return PermissionRefused(f"{doing}: no credentials; set {side}ACCESS_KEY_ID and its secret")
+    if isinstance(error, (BotoConnectionError, HTTPClientError)):
+        return TemporaryFailure(f"{doing}: {type(error).__name__}; check the endpoint, run again")
+    if isinstance(error, BotoCoreError):
+        return TemporaryFailure(f"{doing}: {type(error).__name__}")
+    raise error
+
+
+def _translate_response(code: str, error: ClientError, doing: str, *, source: bool) -> ArchiveError:
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    if code in _FORBIDDEN or status in (401, 403):
+        return PermissionRefused(f"{doing}: {code}; check the credentials and their policy")
+    if code in _NO_SUCH_BUCKET:
+        kind = SourceUnacceptable if source else DestinationUnwritable
+        return kind(f"{doing}: {code}; check the bucket's name and its region")
+    if code in _GONE and source:
+        return SourceChanged(f"{doing}: {code}; the object changed or is gone, run again")
+    if status >= 500 or code in {"SlowDown", "RequestTimeout", "Throttling", "TooManyRequests"}:
+        return TemporaryFailure(f"{doing}: {code}; the store is busy, run again")
+    if source:
+        return SourceUnacceptable(f"{doing}: {code}")
+    return DestinationUnwritable(f"{doing}: {code}")
+
+
+def call(operation: Callable[[], T], doing: str, *, source: bool = False) -> T:
+    """Run one request, its errors translated without the original in the traceback."""
+    try:
+        return operation()
+    except (ClientError, BotoCoreError) as error:
+        raise translate(error, doing, source=source) from None
