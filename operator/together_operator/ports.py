@@ -6,12 +6,15 @@ that a caller is expected to tell apart.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import IntEnum
-from typing import Protocol
+from typing import Any, Protocol
 
 from pydantic import SecretStr
 
+from together_operator.api.v1alpha1 import S3Location
+from together_operator.domain.archive_job import JobFacts
+from together_operator.domain.source import SourceFacts
 from together_operator.domain.together import (
     Config,
     Deployment,
@@ -26,6 +29,10 @@ from together_operator.domain.together import (
     SupportedModel,
     TrafficShare,
 )
+from together_operator.engine.store import Body, Key
+
+Credentials = Mapping[str, SecretStr] | None
+"""AWS_ACCESS_KEY_ID and the like from a Secret; None: the process's own identity."""
 
 
 class Priority(IntEnum):
@@ -138,4 +145,100 @@ class ModelProvider(Protocol):
 
     async def delete_deployment(self, endpoint_id: str, deployment_id: str) -> None:
         """Delete a stopped deployment that has no traffic; `Conflict` otherwise."""
+        ...
+
+
+class Objects(Protocol):
+    """The objects of one kind of ours in Kubernetes. Bodies are as the API returns them.
+
+    Writes carry the body's resourceVersion: a stale one is a `Conflict` and changes nothing, so
+    a write whose answer was lost is safe to repeat and is reported as `Unavailable`.
+    """
+
+    async def get(self, key: Key) -> Body | None:
+        """The live object, or None when there is none."""
+        ...
+
+    async def write_status(self, body: Body, status: Mapping[str, Any]) -> Body:
+        """Replace the status of `body`'s object; the answer is the new body."""
+        ...
+
+    async def set_finalizers(self, body: Body, finalizers: Sequence[str]) -> Body | None:
+        """Replace the finalizers; None when the object went away with the last one."""
+        ...
+
+
+class Secrets(Protocol):
+    """Secrets of a namespace, read by name and never listed or watched."""
+
+    async def read(self, namespace: str, name: str) -> Mapping[str, SecretStr]:
+        """All keys of a Secret.
+
+        Raises:
+            SecretUnavailable: there is none of that name, or it may not be read.
+        """
+        ...
+
+
+class Jobs(Protocol):
+    """Archive Jobs."""
+
+    async def find(self, namespace: str, owner_uid: str, name: str) -> JobFacts | None:
+        """The Job `name` of that owner; without it, one of the owner's that still runs."""
+        ...
+
+    async def create(self, manifest: Mapping[str, Any]) -> None:
+        """Create a Job; one of the same name that is there already is ours, and fine."""
+        ...
+
+    async def delete(self, namespace: str, name: str) -> None:
+        """Delete a Job and its pods; one that is gone already is fine."""
+        ...
+
+
+class ArchiveStore(Protocol):
+    """S3, as far as the operator itself uses it; `credentials` None is the ambient identity."""
+
+    async def head(self, location: S3Location, uri: str, credentials: Credentials) -> SourceFacts:
+        """Size and ETag of one object; `NotFound`, `Forbidden`."""
+        ...
+
+    async def list_prefix(
+        self, location: S3Location, uri: str, credentials: Credentials
+    ) -> SourceFacts:
+        """Number of files, bytes and a digest of a prefix; `NotFound` when it is empty."""
+        ...
+
+    async def presign(
+        self, location: S3Location, uri: str, credentials: Credentials, seconds: int
+    ) -> SecretStr:
+        """A GET URL (SigV4) that stays valid for `seconds`.
+
+        Raises:
+            InputError: the credentials themselves end earlier.
+        """
+        ...
+
+
+class Hub(Protocol):
+    """Hugging Face, for metadata only."""
+
+    async def look(self, repo: str, token: SecretStr | None) -> SourceFacts:
+        """Commit, files, size and base model of a repository."""
+        ...
+
+
+class Events(Protocol):
+    """Kubernetes events, best effort."""
+
+    def publish(self, body: Body, *, warning: bool, reason: str, message: str) -> None:
+        """Have an event recorded for an object; never fails and never waits."""
+        ...
+
+
+class Gate(Protocol):
+    """Whether this process is the one that may act."""
+
+    def is_held(self) -> bool:
+        """False from the moment on at which another process may have taken over."""
         ...

@@ -29,7 +29,7 @@ def remote_name(namespace: str, name: str) -> str:
 
 
 def derived_name(name: str, what: str, *parts: str, limit: int = MAX_LABEL) -> str:
-    """`<name>-<what>-<hash of parts>` in at most `limit` characters; `name` is cut, never the rest."""
+    """`<name>-<what>-<hash of parts>`; only `name` is cut to fit `limit` characters."""
     return _cut(name, limit, f"{what}-{short_hash(*parts)}")
 
 

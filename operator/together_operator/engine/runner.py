@@ -31,9 +31,9 @@ class Meter(Protocol):
 class Settings:
     """How a runner works: number of workers, resync period and backoff in seconds."""
 
-    workers: int = 16
-    resync: float = 600.0
-    backoff: Backoff = Backoff(base=1.0, cap=300.0)
+    workers: int
+    resync: float
+    backoff: Backoff
 
 
 class Runner:
@@ -43,7 +43,7 @@ class Runner:
         kind: name for logs and metrics.
         reconcile: takes a key; must not raise for anything that it expects.
         store: newest bodies; `observed` feeds it.
-        may_act: false while this process does not hold the Lease; work waits until it does.
+        rng: spreads resyncs over their period.
     """
 
     def __init__(
@@ -136,6 +136,4 @@ class Runner:
                 self.queue.add_after(key, seconds)
             case None:
                 crashes = self._crashes[key] = self._crashes.get(key, 0) + 1
-                self.queue.add_after(
-                    key, self._settings.backoff.delay(crashes, self._rng.random())
-                )
+                self.queue.add_after(key, self._settings.backoff.delay(crashes, self._rng.random()))

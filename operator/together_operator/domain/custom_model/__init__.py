@@ -1,0 +1,121 @@
+"""Decisions about a CustomModel: from what was observed to a plan. Pure; one row a situation.
+
+This file has the order of the rows; each of the others has the rows of one stage.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+
+from together_operator.api.v1alpha1 import SourceStatus, Visibility
+from together_operator.domain.conditions import Health, Reason, Situation
+from together_operator.domain.custom_model.actions import ModelPlan, UpdateModel
+from together_operator.domain.custom_model.archiving import archiving
+from together_operator.domain.custom_model.deletion import deleting
+from together_operator.domain.custom_model.importing import importing, running_import
+from together_operator.domain.custom_model.observed import (
+    MODEL_INTENT,
+    Observed,
+    is_import_running,
+    is_imported,
+)
+from together_operator.domain.custom_model.registering import lost_model, registering
+from together_operator.domain.custom_model.status import SOURCE, busy, planned
+from together_operator.domain.outcome import After, Done
+from together_operator.domain.plan import AddFinalizer, Plan, has_finalizer
+from together_operator.domain.source import source_digest, source_text
+from together_operator.domain.text import human_size
+from together_operator.domain.together import ModelChange
+from together_operator.domain.together import Visibility as RemoteVisibility
+
+
+def decide(observed: Observed, now: datetime) -> ModelPlan:
+    """The plan for what was observed: that of the first row which has one."""
+    for row in ROWS:
+        plan = row(observed, now)
+        if plan is not None:
+            return plan
+    raise AssertionError("the last row always has a plan")
+
+
+def _without_finalizer(o: Observed, now: datetime) -> ModelPlan | None:
+    del now
+    return None if has_finalizer(o.cm) else Plan(o.cm.status, After(0), AddFinalizer())
+
+
+def _suspended(o: Observed, now: datetime) -> ModelPlan | None:
+    """Nothing new is started; what runs is still followed by the rows before."""
+    if not o.cm.spec.suspend or is_imported(o.cm):
+        return None
+    message = "spec.suspend is true: nothing new is started."
+    return planned(o, now, Situation(Health.PAUSED, Reason.SUSPENDED, message, SOURCE), Done())
+
+
+def _new_source(o: Observed, now: datetime) -> ModelPlan | None:
+    """A source seen for the first time, or changed: what came of the old one is void."""
+    if o.source is None or is_imported(o.cm) or is_import_running(o.cm):
+        return None
+    digest, known = source_digest(o.cm.spec), o.cm.status.source
+    if known is not None and (known.digest, known.revision) == (digest, o.source.revision):
+        return None
+    size = o.source.size_bytes
+    seen = SourceStatus(
+        text=source_text(o.cm.spec),
+        digest=digest,
+        revision=o.source.revision,
+        files=o.source.files,
+        size_bytes=size,
+        size=human_size(size) if size is not None else None,
+    )
+    status = o.cm.status.model_copy(
+        update={
+            "source": seen,
+            "archive": None,
+            "job": None,
+            "import_": None,
+            "progress": None,
+            "intent": o.intent(MODEL_INTENT),
+        }
+    )
+    return decide(o.with_status(status), now)
+
+
+def _drifted(o: Observed, now: datetime) -> ModelPlan | None:
+    """Description and visibility follow the spec, whoever changed them."""
+    assert o.model is not None  # the rows before see to it  # noqa: S101
+    spec = o.cm.spec
+    internal = spec.visibility == Visibility.INTERNAL
+    visibility = RemoteVisibility.INTERNAL if internal else RemoteVisibility.PRIVATE
+    change = ModelChange(
+        description=None if o.model.description == spec.description else spec.description,
+        visibility=None if o.model.visibility == visibility else visibility,
+    )
+    if change == ModelChange():
+        return None
+    say = busy("", Reason.UPDATING, "Updating description and visibility")
+    return planned(o, now, say, After(0), UpdateModel(o.model.id, change))
+
+
+def _ready(o: Observed, now: datetime) -> ModelPlan:
+    assert o.model is not None  # noqa: S101
+    say = Situation(Health.READY, Reason.READY, f"{o.model.name} can be deployed")
+    status = o.cm.status.model_copy(update={"retry": None, "intent": None})
+    return planned(o, now, say, Done(), status=status)
+
+
+Row = Callable[[Observed, datetime], ModelPlan | None]
+
+ROWS: tuple[Row, ...] = (
+    deleting,
+    _without_finalizer,
+    running_import,
+    _suspended,
+    _new_source,
+    archiving,
+    lost_model,
+    registering,
+    importing,
+    _drifted,
+    _ready,
+)

@@ -1,0 +1,156 @@
+"""What a decision about a CustomModel rests on, and which of it has to be looked at."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import Enum
+
+from together_operator.api.v1alpha1 import (
+    CustomModel,
+    CustomModelPhase,
+    CustomModelStatus,
+    Intent,
+)
+from together_operator.domain.archive_job import JobFacts
+from together_operator.domain.names import remote_name
+from together_operator.domain.plan import Process, has_finalizer, is_deleting, is_untouched
+from together_operator.domain.source import SourceFacts, needs_archive, source_digest
+from together_operator.domain.together import Import, ImportState, Model, Revision, SupportedModel
+
+MODEL_INTENT = "Model"
+IMPORT_INTENT = "Import"
+
+
+class Fact(Enum):
+    """Something that has to be looked at before a decision can be made."""
+
+    SOURCE = "source"
+    JOB = "job"
+    MODEL = "model"
+    BASE_MODELS = "base models"
+    IMPORTS = "imports"
+    REVISION = "revision"
+    USERS = "users"
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """Everything that a decision about one CustomModel rests on.
+
+    Args:
+        jitter: from 0 up to 1, for the backoff of a failure.
+        model: the record with the id in status, else the one that carries the wanted name.
+        imports: of this model, newest first.
+        users: names of ModelDeployments in the namespace that refer to this object.
+        last_sent: when this process last sent a create whose outcome it does not know.
+    """
+
+    cm: CustomModel
+    process: Process
+    jitter: float = 0.0
+    source: SourceFacts | None = None
+    job: JobFacts | None = None
+    model: Model | None = None
+    base_models: tuple[SupportedModel, ...] = ()
+    imports: tuple[Import, ...] = ()
+    revision: Revision | None = None
+    users: tuple[str, ...] = ()
+    last_sent: datetime | None = None
+
+    def with_status(self, status: CustomModelStatus) -> Observed:
+        """The same with another status, for a decision that goes on from it."""
+        return replace(self, cm=self.cm.model_copy(update={"status": status}))
+
+    def intent(self, kind: str) -> Intent | None:
+        """The stored intent, if it is of `kind`."""
+        intent = self.cm.status.intent
+        return intent if intent is not None and intent.kind == kind else None
+
+    def is_ours(self, intent: Intent | None) -> bool:
+        """True when what is found under `intent` was created by it."""
+        return intent is not None and not is_untouched(intent, self.process, self.last_sent)
+
+
+def wanted_name(cm: CustomModel) -> str:
+    """Bare name of the model at Together."""
+    return cm.spec.model_name or remote_name(cm.metadata.namespace, cm.metadata.name)
+
+
+def has_model(cm: CustomModel) -> bool:
+    """True when status knows the record at Together."""
+    return cm.status.model is not None and cm.status.model.id is not None
+
+
+def is_same_source(cm: CustomModel) -> bool:
+    """True when status speaks of the source that the spec names."""
+    return cm.status.source is not None and cm.status.source.digest == source_digest(cm.spec)
+
+
+def is_archived(cm: CustomModel) -> bool:
+    """True when what Together shall fetch is there."""
+    if not needs_archive(cm.spec):
+        return True
+    return cm.status.archive is not None and is_same_source(cm)
+
+
+def is_imported(cm: CustomModel) -> bool:
+    """True when the source that the spec names has been imported."""
+    last = cm.status.import_
+    return (
+        last is not None
+        and last.state == ImportState.SUCCEEDED
+        and last.source_digest == source_digest(cm.spec)
+        and cm.status.model is not None
+        and cm.status.model.revision is not None
+    )
+
+
+def is_import_running(cm: CustomModel) -> bool:
+    """True when an import was started whose end has not been seen."""
+    last = cm.status.import_
+    return last is not None and last.state not in {ImportState.SUCCEEDED, ImportState.FAILED}
+
+
+def is_settled(cm: CustomModel) -> bool:
+    """True when status says that nothing is to do for this generation."""
+    return (
+        cm.status.observed_generation == cm.metadata.generation
+        and cm.status.phase == CustomModelPhase.READY
+        and cm.status.intent is None
+        and not is_deleting(cm)
+        and has_finalizer(cm)
+        and is_imported(cm)
+    )
+
+
+def wanted_facts(cm: CustomModel) -> frozenset[Fact]:
+    """What has to be looked at, from the object alone."""
+    if is_deleting(cm):
+        job = {Fact.JOB} if cm.status.job is not None else set()
+        return frozenset({Fact.MODEL, Fact.USERS} | job)
+    if not has_finalizer(cm):
+        return frozenset()
+    if is_imported(cm):
+        return frozenset({Fact.MODEL})
+    if is_import_running(cm) or _intent_kind(cm) == IMPORT_INTENT:
+        return frozenset({Fact.MODEL, Fact.IMPORTS, Fact.REVISION})
+    facts = {Fact.SOURCE} if not is_same_source(cm) or _may_be_mended(cm) else set()
+    if not is_archived(cm):
+        facts.add(Fact.JOB)
+    elif has_model(cm):
+        facts |= {Fact.MODEL, Fact.IMPORTS, Fact.REVISION}
+    else:
+        facts |= {Fact.MODEL, Fact.BASE_MODELS, Fact.SOURCE}
+    return frozenset(facts)
+
+
+def _intent_kind(cm: CustomModel) -> str | None:
+    return cm.status.intent.kind if cm.status.intent is not None else None
+
+
+def _may_be_mended(cm: CustomModel) -> bool:
+    """After a failure the source may have been mended in place: look there again."""
+    last = cm.status.import_
+    failed_import = last is not None and last.state == ImportState.FAILED
+    return failed_import or cm.status.phase == CustomModelPhase.FAILED

@@ -1,0 +1,86 @@
+"""Registering: the model record at Together, created once and only once."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from together_operator.api.v1alpha1 import AdoptionPolicy, ModelType
+from together_operator.domain import catalog
+from together_operator.domain.conditions import Health, Reason, Situation
+from together_operator.domain.custom_model.actions import CreateModel, ModelPlan
+from together_operator.domain.custom_model.observed import (
+    MODEL_INTENT,
+    Observed,
+    has_model,
+    wanted_name,
+)
+from together_operator.domain.custom_model.status import (
+    IMPORT,
+    REGISTER,
+    busy,
+    failed,
+    planned,
+    registered,
+)
+from together_operator.domain.outcome import After
+from together_operator.domain.plan import new_intent, seconds_until_safe
+from together_operator.domain.together import Model, NewModel
+
+
+def lost_model(o: Observed, now: datetime) -> ModelPlan | None:
+    """The row for a record that was deleted behind our back: begin again with a new one."""
+    if not has_model(o.cm) or o.model is not None:
+        return None
+    record = o.cm.status.model
+    name = record.name if record is not None else ""
+    say = busy(REGISTER, Reason.REGISTERING, f"Model {name} was deleted at Together: once more")
+    status = o.cm.status.model_copy(
+        update={"model": None, "import_": None, "progress": None, "intent": None}
+    )
+    return planned(o, now, say, After(0), status=status)
+
+
+def registering(o: Observed, now: datetime) -> ModelPlan | None:
+    """The row for an object whose record is not known yet."""
+    if has_model(o.cm):
+        return None
+    if o.model is not None:
+        return _found(o, now, o.model)
+    spec = o.cm.spec
+    wanted = spec.base_model or (o.source.base_model if o.source is not None else None)
+    base = catalog.resolve(wanted, o.base_models)
+    if isinstance(base, catalog.Unknown):
+        say = Situation(Health.STALLED, Reason.BASE_MODEL_UNKNOWN, base.message, REGISTER)
+        return failed(o, now, say)
+    name, intent = wanted_name(o.cm), o.intent(MODEL_INTENT)
+    if intent is not None:
+        wait = seconds_until_safe(intent, o.process, o.last_sent, now)
+        if wait > 0:
+            say = busy(REGISTER, Reason.SETTLING, f"Looking if model {name} was created after all")
+            return planned(o, now, say, After(min(wait, o.process.poll)))
+    if intent is None or intent.holder != o.process.holder:
+        attempt = intent.attempt + 1 if intent is not None else 1
+        intent = new_intent(MODEL_INTENT, name, attempt, o.process, now)
+    new = NewModel(
+        name=name,
+        base_model_id=base.model_id,
+        type="adapter" if spec.type == ModelType.ADAPTER else "model",
+        description=spec.description,
+    )
+    say = busy(REGISTER, Reason.REGISTERING, f"Creating model {name}")
+    status = o.cm.status.model_copy(update={"intent": intent})
+    return planned(o, now, say, After(0), CreateModel(new), status)
+
+
+def _found(o: Observed, now: datetime, model: Model) -> ModelPlan:
+    """Found after the intent was sent, it is ours; otherwise only if it may be adopted."""
+    ours = o.is_ours(o.intent(MODEL_INTENT))
+    if ours or o.cm.spec.adoption_policy == AdoptionPolicy.ADOPT:
+        say = busy(IMPORT, Reason.IMPORTING, f"Model {model.name} is registered")
+        return planned(o, now, say, After(0), status=registered(o.cm.status, model))
+    message = (
+        f"A model named {model.name} is already at Together and is not this object's. Choose "
+        "another spec.modelName, or set spec.adoptionPolicy to Adopt to take it over."
+    )
+    say = Situation(Health.STALLED, Reason.NAME_TAKEN, message, REGISTER)
+    return failed(o, now, say, o.cm.status.model_copy(update={"intent": None}))

@@ -1,0 +1,113 @@
+"""What a decision is made of, for every kind: the plan, the finalizer, and stored intents."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Generic, TypeVar
+
+from together_operator.api.v1alpha1 import Intent, Resource
+from together_operator.domain.backoff import Backoff
+from together_operator.domain.outcome import Outcome
+
+FINALIZER = "together.ai/operator"
+RELEASE_ANNOTATION = "together.ai/release"
+"""Set to "true", it lets an object go although something of it may be left at Together."""
+
+S = TypeVar("S")
+A = TypeVar("A")
+
+
+@dataclass(frozen=True, slots=True)
+class AddFinalizer:
+    """Put our finalizer on the object: nothing outside is touched before it is there."""
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveFinalizer:
+    """Let the object go. `left_behind` names what may still be at Together, for an event."""
+
+    left_behind: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan(Generic[S, A]):
+    """What to store, what single thing to do outside, and when to look again.
+
+    The status is stored before the action is done; the action's result is stored after it.
+    """
+
+    status: S
+    outcome: Outcome
+    action: A | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """What a decision needs to know of the process that makes it.
+
+    Args:
+        cluster_id: UID of the `kube-system` namespace, or what the configuration says.
+        holder: identity of this run of the operator; another run has another one.
+        started: when this run may first have acted.
+        settle: seconds after which a write whose answer was lost shows in lists, if it happened.
+        poll: seconds between looks at something that is under way.
+        backoff: delays between tries of something that failed.
+    """
+
+    cluster_id: str
+    holder: str
+    started: datetime
+    settle: float
+    poll: float
+    backoff: Backoff
+
+    @property
+    def soon(self) -> float:
+        """Seconds until a look at something that ends quickly."""
+        return min(self.poll, 2.0)
+
+
+def has_finalizer(resource: Resource) -> bool:
+    """True when our finalizer is on the object."""
+    return FINALIZER in resource.metadata.finalizers
+
+
+def is_deleting(resource: Resource) -> bool:
+    """True once somebody asked for the object's deletion."""
+    return resource.metadata.deletion_timestamp is not None
+
+
+def is_released(resource: Resource) -> bool:
+    """True when a person told us to let go of what is left."""
+    return resource.metadata.annotations.get(RELEASE_ANNOTATION) == "true"
+
+
+def is_untouched(intent: Intent, process: Process, last_sent: datetime | None) -> bool:
+    """True when what `intent` announces can't have been created under it yet.
+
+    That is so when this very process stored it and has not sent the request: then whatever
+    carries the name is somebody else's.
+    """
+    return intent.holder == process.holder and last_sent is None
+
+
+def seconds_until_safe(
+    intent: Intent, process: Process, last_sent: datetime | None, now: datetime
+) -> float:
+    """How long a look that finds nothing must still be distrusted; 0 when it may be created.
+
+    A request that this process sent may commit until `settle` seconds after it was sent. One of
+    an earlier process may have been sent until just before this one started.
+    """
+    if is_untouched(intent, process, last_sent):
+        return 0.0
+    # `since` is stored in whole seconds, cut off: one second makes up for it.
+    stored = intent.since + timedelta(seconds=1)
+    begun = max(stored, process.started) if last_sent is None else last_sent
+    return max(0.0, (begun + timedelta(seconds=process.settle) - now).total_seconds())
+
+
+def new_intent(kind: str, name: str, attempt: int, process: Process, now: datetime) -> Intent:
+    """An intent of this process, to be stored before anything is sent."""
+    return Intent(kind=kind, name=name, attempt=attempt, since=now, holder=process.holder)

@@ -1,0 +1,31 @@
+"""Numbers for people: sizes, durations, dollars."""
+
+from __future__ import annotations
+
+_UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
+
+
+def human_size(size: float) -> str:
+    """Bytes in the largest unit below 1024 of it: `1.2GiB`."""
+    for unit in _UNITS:
+        if size < 1024 or unit == _UNITS[-1]:
+            return f"{size:.0f}{unit}" if unit == "B" else f"{size:.1f}{unit}"
+        size /= 1024
+    raise AssertionError("the last unit always returns")
+
+
+def human_duration(seconds: float) -> str:
+    """Seconds in one unit, as kubectl shows ages: `45s`, `4m`, `3h`, `2d`."""
+    whole = int(seconds)
+    if whole < 120:
+        return f"{whole}s"
+    if whole < 7200:
+        return f"{whole // 60}m"
+    if whole < 172800:
+        return f"{whole // 3600}h"
+    return f"{whole // 86400}d"
+
+
+def dollars(cents: float) -> str:
+    """US cents as decimal dollars: `3.36`."""
+    return f"{cents / 100:.2f}"
