@@ -25,7 +25,17 @@ from together_operator.api.v1alpha1.common import (
     Timestamp,
 )
 from together_operator.api.v1alpha1.pod import JobSettings
-from together_operator.api.v1alpha1.source import ArchiveSettings, Source
+from together_operator.api.v1alpha1.source import ANY_ARCHIVE, ArchiveSettings, Source
+
+BaseModelName = Annotated[
+    str,
+    Field(min_length=1, max_length=193),
+    CEL(
+        "self.matches('^[a-zA-Z0-9][a-zA-Z0-9._/-]*$')",
+        "baseModel must be the name of a base model in Together's catalog, such as "
+        "meta-llama/Llama-3.1-8B-Instruct, or its id (ml_...): leave out https:// and spaces",
+    ),
+]
 
 
 class ModelType(StrEnum):
@@ -43,7 +53,7 @@ class Visibility(StrEnum):
     INTERNAL = "Internal"
 
 
-_FROM_PREFIX = "has(self.source.s3) && !self.source.s3.uri.matches('[.](zip|tar|tar[.]gz)$')"
+_FROM_PREFIX = f"has(self.source.s3) && !self.source.s3.uri.matches('{ANY_ARCHIVE}')"
 
 
 def _endpoint(location: str) -> str:
@@ -114,11 +124,8 @@ class CustomModelSpec(ApiModel):
         description="What the weights are: TextGeneration, Embedding, or Adapter (LoRA). "
         "Immutable.",
     )
-    base_model: str | None = Field(
+    base_model: BaseModelName | None = Field(
         default=None,
-        min_length=1,
-        max_length=193,
-        pattern=r"^\S+$",
         description="The base architecture that Together supports, by catalog name (such as "
         "meta-llama/Llama-3.1-8B-Instruct) or id (ml_...); default: as the adapter's config or "
         "the model card says. Cannot be changed once the model exists at Together.",

@@ -27,6 +27,23 @@ Quantity = Annotated[
 LabelValue = Annotated[
     str, Field(max_length=63, pattern=r"^([A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?)?$")
 ]
+ObjectName = Annotated[
+    str,
+    Field(min_length=1, max_length=253),
+    CEL(
+        "self.matches('^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$')",
+        "must be the name of a Kubernetes object: lower-case letters, digits, '-' and '.', "
+        "beginning and ending with a letter or digit",
+    ),
+]
+Image = Annotated[
+    str,
+    Field(min_length=1, max_length=512),
+    CEL(
+        "self.matches('^[^\\\\s]+$')",
+        "must be an image reference such as registry.example.com/team/worker:1.2 without spaces",
+    ),
+]
 MetadataKey = Annotated[str, Field(min_length=1, max_length=317)]
 
 
@@ -231,11 +248,8 @@ class Affinity(ApiModel):
 class JobSettings(ApiModel):
     """How the Job that writes the archive runs."""
 
-    image: str | None = Field(
+    image: Image | None = Field(
         default=None,
-        min_length=1,
-        max_length=512,
-        pattern=r"^\S+$",
         description="Image of the worker; default: the one that the operator is configured with.",
     )
     resources: ResourceRequirements | None = Field(
@@ -252,19 +266,13 @@ class JobSettings(ApiModel):
     affinity: Affinity | None = Field(
         default=None, description="Rules for which nodes the pod runs on."
     )
-    service_account_name: str | None = Field(
+    service_account_name: ObjectName | None = Field(
         default=None,
-        min_length=1,
-        max_length=253,
-        pattern=r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$",
         description="Service account of the pod, for clouds that tie an identity to it; default: "
         "the namespace's default account. Its Kubernetes token is not mounted.",
     )
-    priority_class_name: str | None = Field(
+    priority_class_name: ObjectName | None = Field(
         default=None,
-        min_length=1,
-        max_length=253,
-        pattern=r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$",
         description="PriorityClass of the pod.",
     )
     active_deadline_seconds: Int64 = Field(

@@ -19,6 +19,9 @@ from together_operator.api.v1alpha1.common import (
 ARCHIVE_SUFFIX = r"[.](zip|tar|tar[.]gz)$"
 """What the uri of one archive object ends with; every other `source.s3.uri` is a prefix."""
 
+ANY_ARCHIVE = "(?i)[.](zip|tar|tgz|gz|tbz2?|bz2|txz|xz|tzst|zst|7z|rar)$"
+"""What looks like an archive, whether Together takes it or not."""
+
 _S3_URI = CEL(
     "self.matches('^s3://[a-zA-Z0-9][a-zA-Z0-9._-]{1,61}[a-zA-Z0-9](/[^\\\\x00-\\\\x1f\\\\x7f]*)?$')",
     "uri must be s3://<bucket>/<key or prefix>, with a bucket name of 3 to 63 letters, digits, "
@@ -29,8 +32,7 @@ S3Uri = Annotated[str, Field(max_length=1100), _S3_URI]
 S3SourceUri = Annotated[
     S3Uri,
     CEL(
-        "self.matches('[.](zip|tar|tar[.]gz)$') || "
-        "!self.matches('(?i)[.](zip|tar|tgz|gz|tbz2?|bz2|txz|xz|tzst|zst|7z|rar)$')",
+        f"self.matches('{ARCHIVE_SUFFIX}') || !self.matches('{ANY_ARCHIVE}')",
         "uri names a file that Together can't import: repack it as .zip, .tar or .tar.gz (lower "
         "case), or end the uri with '/' if it is a prefix",
     ),
