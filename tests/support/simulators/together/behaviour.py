@@ -1,0 +1,79 @@
+"""How the simulated platform behaves beyond the normal: no capacity, failing imports, stale lists.
+
+Set through `POST /_sim/behaviour` (camelCase JSON) or `TogetherSimulator.behave(...)`.
+"""
+
+import re
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="forbid")
+
+
+class ImportRule(_Settings):
+    """What imports into models of a matching name end in, `count` times (None: for ever)."""
+
+    model: str = ".*"
+    outcome: Literal["error", "failed", "stuck"]
+    message: str = "worker lost connection to storage backend"
+    count: int | None = 1
+
+    def matches(self, name: str) -> bool:
+        """Whether the rule still applies, to a model of this bare name."""
+        return self.count != 0 and re.fullmatch(self.model, name) is not None
+
+    def use(self) -> None:
+        """Count an application."""
+        if self.count is not None:
+            self.count -= 1
+
+
+class DeploymentRule(_Settings):
+    """What the next starts of deployments of a matching name end in."""
+
+    name: str = ".*"
+    outcome: Literal["failed", "degraded"]
+    message: str = "engine exited with code 1 while loading weights"
+    log_excerpt: str = "RuntimeError: CUDA out of memory"
+    count: int | None = 1
+
+    def matches(self, name: str) -> bool:
+        """Whether the rule still applies, to a deployment of this bare name."""
+        return self.count != 0 and re.fullmatch(self.name, name) is not None
+
+    def use(self) -> None:
+        """Count an application."""
+        if self.count is not None:
+            self.count -= 1
+
+
+class Behaviour(_Settings):
+    """All switches, with the values of a platform on a good day."""
+
+    capacity: dict[str, int] = Field(default_factory=dict)
+    """Replicas that fit, by instance type; one that is not named is never short."""
+
+    no_capacity_state: Literal["PROVISIONING", "DEGRADED"] = "PROVISIONING"
+    """Both have been seen for a deployment that can't be placed."""
+
+    imports: list[ImportRule] = Field(default_factory=list)
+    deployments: list[DeploymentRule] = Field(default_factory=list)
+    list_lag_seconds: float = 0.0
+    """Lists show creations and deletions this many seconds of the clock late."""
+
+    unrouted_error: Literal["routing_error", "endpoint_not_configured"] = "routing_error"
+    """What inference answers for an endpoint without a weight: 503 or (newer) 400."""
+
+    leak_urls: bool = False
+    """Put the whole signed URL into messages of imports, as a careless service would."""
+
+    def merge(self, changes: dict[str, object]) -> "Behaviour":
+        """A copy with some switches set, given by their camelCase or Python names."""
+        document = self.model_dump(by_alias=True) | {
+            to_camel(name) if "_" in name else name: value for name, value in changes.items()
+        }
+        return Behaviour.model_validate(document)

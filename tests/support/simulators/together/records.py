@@ -1,0 +1,185 @@
+"""What the simulator remembers. Times are seconds since the epoch, sizes are bytes."""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, Field
+
+ImportStatus = Literal["PENDING", "RUNNING", "ERROR", "SUCCEEDED", "FAILED"]
+DeploymentStatus = Literal[
+    "PROVISIONING", "SCALING", "READY", "DEGRADED", "STOPPING", "STOPPED", "FAILED"
+]
+Visibility = Literal["VISIBILITY_PRIVATE", "VISIBILITY_INTERNAL"]
+
+
+class Record(BaseModel):
+    """Something with an id that is listed. `seq` is its place in the order of creation."""
+
+    id: str
+    seq: int
+    project_id: str
+    created_at: float
+    updated_at: float
+    version: int = 1
+    visible_at: float = 0.0
+    """Reads and lists do not show it before (a commit that lags behind its answer)."""
+
+    @property
+    def etag(self) -> str:
+        """Opaque version tag."""
+        return f"{self.id[-6:]}-{self.version}"
+
+    def touch(self, now: float) -> None:
+        """Note a change: a new version, and so a new etag."""
+        self.version += 1
+        self.updated_at = now
+
+
+class StoredFile(BaseModel):
+    """A file of a revision. `etag` is its S3-style ETag, and names the blob where it was kept."""
+
+    path: str
+    size: int
+    etag: str
+
+
+class Weights(BaseModel):
+    """What was read from the imported files."""
+
+    architecture: str = ""
+    context_length: int | None = None
+    dtypes: dict[str, int] = Field(default_factory=dict)
+    """Number of parameters by dtype."""
+
+    type: Literal["WEIGHTS_TYPE_DEFAULT", "WEIGHTS_TYPE_ADAPTER"] = "WEIGHTS_TYPE_DEFAULT"
+
+
+class Revision(BaseModel):
+    """The files that one import brought."""
+
+    id: str
+    created_at: float
+    files: list[StoredFile]
+    weights: Weights
+    validation: Literal["PENDING", "SUCCESS", "FAILED", "ERROR"] = "SUCCESS"
+    findings: list[str] = Field(default_factory=list)
+
+
+class Model(Record):
+    """A custom model. `name` is bare; `revisions` are in order of creation."""
+
+    name: str
+    type: Literal["model", "adapter"]
+    base_model_id: str
+    description: str = ""
+    visibility: Visibility = "VISIBILITY_PRIVATE"
+    revisions: list[Revision] = Field(default_factory=list)
+
+    @property
+    def latest(self) -> Revision | None:
+        """The newest revision that may be deployed."""
+        return next((r for r in reversed(self.revisions) if r.validation == "SUCCESS"), None)
+
+
+class ImportEvent(BaseModel):
+    """An entry of an import's event list."""
+
+    id: str
+    at: float
+    level: Literal["DEBUG", "INFO", "WARN", "ERROR"]
+    type: str
+    message: str
+
+
+class Import(Record):
+    """A remote upload."""
+
+    model_id: str
+    remote_url: str
+    token: str | None = None
+    status: ImportStatus = "PENDING"
+    message: str = ""
+    restarts: int = 0
+    max_restarts: int = 3
+    events: list[ImportEvent] = Field(default_factory=list)
+
+    @property
+    def final(self) -> bool:
+        """Whether nothing more will happen."""
+        return self.status in ("SUCCEEDED", "FAILED")
+
+
+class Split(BaseModel):
+    """One entry of an endpoint's traffic split."""
+
+    deployment_id: str
+    weight: float
+
+
+class Event(BaseModel):
+    """An entry of an endpoint's event feed; `fields` holds what only some types have."""
+
+    id: str
+    at: float
+    type: str
+    level: Literal["DEBUG", "INFO", "WARN", "ERROR"] = "INFO"
+    deployment_id: str | None = None
+    message: str = ""
+    reason: str = ""
+    fields: dict[str, Any] = Field(default_factory=dict)
+
+
+class Endpoint(Record):
+    """An endpoint. `name` is bare."""
+
+    name: str
+    visibility: Visibility = "VISIBILITY_PRIVATE"
+    split: list[Split] = Field(default_factory=list)
+    events: list[Event] = Field(default_factory=list)
+    active_rollout_id: str | None = None
+
+
+class Step(BaseModel):
+    """Something that will happen to a deployment at a known time."""
+
+    at: float
+    kind: Literal[
+        "schedule", "pull", "start", "load", "serve", "shrink", "stopped", "fail", "give_up"
+    ]
+
+
+class Deployment(Record):
+    """A deployment and the steps that it has before it. `name` is bare."""
+
+    name: str
+    endpoint_id: str
+    model_id: str
+    model_project_id: str
+    revision_id: str
+    config_id: str
+    instance_type: str
+    autoscaling: dict[str, Any]
+    placement: dict[str, Any] | None = None
+    inactive_timeout: int = 0
+    max_concurrent: str | None = None
+    status: DeploymentStatus = "PROVISIONING"
+    message: str = ""
+    desired: int = 0
+    scheduled: int = 0
+    ready: int = 0
+    steps: list[Step] = Field(default_factory=list)
+    waiting_for_capacity: bool = False
+    outcome: Literal["ready", "failed", "degraded"] = "ready"
+    """What its next start ends in (a behaviour decided when it was asked to start)."""
+
+    outcome_message: str = ""
+    outcome_log: str = ""
+    cents_per_hour: float = 0.0
+    billed_cents: float = 0.0
+    billed_until: float = 0.0
+    last_request_at: float = 0.0
+    requests: int = 0
+
+    @property
+    def active(self) -> bool:
+        """Whether it uses its model: everything except a stopped one."""
+        return self.status != "STOPPED"

@@ -1,0 +1,409 @@
+"""The routes of the v2 API."""
+
+from typing import Any
+
+from aiohttp import web
+
+from tests.support.simulators.together import views
+from tests.support.simulators.together.catalog import PLATFORM_PROJECT, BaseModel
+from tests.support.simulators.together.clock import parse_rfc3339
+from tests.support.simulators.together.errors import invalid, not_found
+from tests.support.simulators.together.filters import order, parse_filter
+from tests.support.simulators.together.records import Deployment, Endpoint, Event, Import, Model
+from tests.support.simulators.together.web import Call, Handler, endpoint
+
+_EVENT_LIMIT = 10_000
+_LEVELS = ("DEBUG", "INFO", "WARN", "ERROR")
+
+
+async def whoami(call: Call) -> dict[str, Any]:
+    """GET /v3/whoami."""
+    key = call.platform.authenticate(call.request.headers["Authorization"])
+    organization = {"id": call.project.organization_id, "name": "Simulated organization"}
+    answer: dict[str, Any] = {"organization": organization, "api_key": {"id": key.id}}
+    if key.project_id is None:
+        return {"type": "org_api_key", **answer}
+    project = {"id": call.project.id, "name": call.project.name, "slug": call.project.slug}
+    return {"type": "project_api_key", "project": project, **answer}
+
+
+def _model(call: Call) -> Model:
+    model = call.platform.models.get(call.project, call.path("model"))
+    if not call.visible(model):
+        raise not_found("model", model.id)
+    return model
+
+
+async def create_model(call: Call) -> dict[str, Any]:
+    """POST models."""
+    model = call.platform.models.create(call.project, call.body)
+    call.created("model", model, model.name)
+    return views.model(model, call.project)
+
+
+async def list_models(call: Call) -> dict[str, Any]:
+    """GET models."""
+    seen_by = call.query("visibility")
+    return call.page(
+        call.platform.store.models,
+        lambda model: views.model(model, call.project),
+        where=lambda model: not seen_by or model.visibility == seen_by,
+    )
+
+
+async def get_model(call: Call) -> dict[str, Any]:
+    """GET models/{id}; those of the platform can be read by everyone."""
+    base = call.platform.store.catalog.base(call.path("model"))
+    if call.path("project") == PLATFORM_PROJECT:
+        if base is None:
+            raise not_found("model", call.path("model"))
+        return views.public_model(*base)
+    return views.model(_model(call), call.project)
+
+
+async def update_model(call: Call) -> dict[str, Any]:
+    """PATCH models/{id}."""
+    mask = call.query("updateMask")
+    model = call.platform.models.update(call.project, _model(call).id, call.body, mask)
+    call.changed("model", model.id, model.name)
+    return views.model(model, call.project)
+
+
+async def delete_model(call: Call) -> dict[str, Any]:
+    """DELETE models/{id}."""
+    model = _model(call)
+    call.platform.models.delete(call.project, model.id)
+    call.platform.imports.abandon(model.id)
+    call.changed("model", model.id, model.name)
+    return {}
+
+
+async def list_files(call: Call) -> dict[str, Any]:
+    """GET models/{id}/files."""
+    model = _model(call)
+    if not model.revisions and not call.query("revisionId"):
+        empty: list[Any] = []
+        return {"object": "list", "data": empty, "next_cursor": None, "totalSizeBytes": "0"}
+    return views.files(call.platform.models.revision(model, call.query("revisionId")))
+
+
+async def list_revisions(call: Call) -> dict[str, Any]:
+    """GET models/{id}/revisions, newest first."""
+    revisions = [views.revision(r) for r in reversed(_model(call).revisions)]
+    return {"object": "list", "data": revisions, "next_cursor": None}
+
+
+async def list_supported(call: Call) -> dict[str, Any]:
+    """GET supported-models; the cursor is the id of the last entry."""
+    found = call.platform.models.supported(call.query("search"), call.query("product"))
+    return _slice(call, found)
+
+
+def _slice(call: Call, found: list[BaseModel]) -> dict[str, Any]:
+    ids = [entry.id for entry in found]
+    after = call.query("after")
+    if after and after not in ids:
+        raise invalid("after: not a cursor of this list")
+    rest = found[ids.index(after) + 1 :] if after else found
+    page = rest[: call.limit()]
+    cursor = page[-1].id if len(page) < len(rest) else None
+    return {
+        "object": "list",
+        "data": [views.supported_model(entry) for entry in page],
+        "next_cursor": cursor,
+    }
+
+
+async def get_supported(call: Call) -> dict[str, Any]:
+    """GET supported-models/{id}."""
+    for entry in call.platform.store.catalog.models:
+        if entry.id == call.path("id"):
+            return views.supported_model(entry)
+    raise not_found("supported model", call.path("id"))
+
+
+async def list_configs(call: Call) -> dict[str, Any]:
+    """GET configs; without a reference model, all of them."""
+    resource, model_id = call.query("referenceModel"), call.query("referenceModelId")
+    wanted = call.platform.models.reference(resource, model_id)
+    found = [
+        config
+        for entry in call.platform.store.catalog.models
+        for variant in entry.variants
+        for config in variant.configs
+        if not wanted or config.base_model_id == wanted
+    ]
+    start = int(call.query("after") or "0")
+    page = found[start : start + call.limit()]
+    end = start + len(page)
+    cursor = str(end) if end < len(found) else None
+    return {"object": "list", "data": [views.config(c) for c in page], "next_cursor": cursor}
+
+
+async def get_config(call: Call) -> dict[str, Any]:
+    """GET configs/{id}."""
+    config = call.platform.store.catalog.config(call.path("config"))
+    if config is None:
+        raise not_found("config", call.path("config"))
+    return views.config(config)
+
+
+async def list_instance_types(call: Call) -> dict[str, Any]:
+    """GET public instance types: all of them, on one page."""
+    types = call.platform.store.catalog.instance_types
+    free = call.platform.lifecycle.free
+    data = [views.instance_type(t, free(t.name)) for t in types]
+    return {"object": "list", "data": data, "next_cursor": None}
+
+
+async def get_instance_type(call: Call) -> dict[str, Any]:
+    """GET one public instance type."""
+    for record in call.platform.store.catalog.instance_types:
+        if record.id == call.path("id"):
+            return views.instance_type(record, call.platform.lifecycle.free(record.name))
+    raise not_found("instance type", call.path("id"))
+
+
+async def create_import(call: Call) -> dict[str, Any]:
+    """POST models/uploads."""
+    body = call.body
+    for name in ("modelId", "remoteUrl"):
+        if not isinstance(body.get(name), str) or not body[name]:
+            raise invalid(f"{name}: is required")
+    imports = call.platform.imports
+    job = imports.create(call.project.id, body["modelId"], body["remoteUrl"], body.get("token"))
+    model = call.platform.store.models.get(job.model_id)
+    call.created("import", job, model.name if model else "")
+    return views.import_job(job)
+
+
+def _import(call: Call) -> Import:
+    job = call.platform.store.imports.get(call.path("job"))
+    if job is None or job.project_id != call.project.id or not call.visible(job):
+        raise not_found("remote upload", call.path("job"))
+    return job
+
+
+async def get_import(call: Call) -> dict[str, Any]:
+    """GET models/uploads/{id}."""
+    return views.import_job(_import(call))
+
+
+async def list_imports(call: Call) -> dict[str, Any]:
+    """GET models/uploads."""
+    return call.page(call.platform.store.imports, views.import_job)
+
+
+async def list_import_events(call: Call) -> dict[str, Any]:
+    """GET models/uploads/{id}/events, oldest first."""
+    events = _import(call).events
+    start = int(call.query("after") or "0")
+    end = start + call.limit()
+    cursor = str(end) if end < len(events) else None
+    data = [views.import_event(event) for event in events[start:end]]
+    return {"object": "list", "data": data, "next_cursor": cursor}
+
+
+def _endpoint(call: Call) -> Endpoint:
+    record = call.platform.endpoints.get(call.project, call.path("endpoint"))
+    if not call.visible(record):
+        raise not_found("endpoint", record.id)
+    return record
+
+
+async def create_endpoint(call: Call) -> dict[str, Any]:
+    """POST endpoints."""
+    record = call.platform.endpoints.create(call.project, call.body)
+    call.created("endpoint", record, record.name)
+    return call.platform.views.endpoint(record, call.project)
+
+
+async def list_endpoints(call: Call) -> dict[str, Any]:
+    """GET endpoints."""
+    fields = ("name", "created_at", "updated_at")
+    where = parse_filter(call.query("filter"), fields)
+    collection = call.platform.store.endpoints
+
+    def values(record: Endpoint) -> dict[str, Any]:
+        names = (record.name, f"{call.project.slug}/{record.name}")
+        return {
+            "name": names,
+            "created_at": record.created_at,
+            "updated_at": record.updated_at,
+        }
+
+    def view(record: Endpoint) -> dict[str, Any]:
+        return call.platform.views.endpoint(record, call.project)
+
+    if not call.query("orderBy"):
+        return call.page(collection, view, where=lambda record: where(values(record)))
+    mine = [e for e in collection.newest_first() if e.project_id == call.project.id]
+    return call.ordered(order(mine, call.query("orderBy")), view, where, values)
+
+
+async def get_endpoint(call: Call) -> dict[str, Any]:
+    """GET endpoints/{id}."""
+    return call.platform.views.endpoint(_endpoint(call), call.project)
+
+
+async def update_endpoint(call: Call) -> dict[str, Any]:
+    """PATCH endpoints/{id}."""
+    mask = call.query("updateMask")
+    record = call.platform.endpoints.update(call.project, _endpoint(call).id, call.body, mask)
+    call.changed("endpoint", record.id, record.name)
+    return call.platform.views.endpoint(record, call.project)
+
+
+async def delete_endpoint(call: Call) -> dict[str, Any]:
+    """DELETE endpoints/{id}."""
+    record = _endpoint(call)
+    call.platform.endpoints.delete(call.project, record.id, call.query("etag"))
+    call.changed("endpoint", record.id, record.name)
+    return {}
+
+
+async def list_events(call: Call) -> dict[str, Any]:
+    """GET endpoints/{id}/events, newest first."""
+    record = _endpoint(call)
+    for deployment in call.platform.store.deployments_of(record.id):
+        call.platform.lifecycle.advance(deployment)
+    events = sorted(record.events, key=lambda event: event.at, reverse=True)
+    found = [event for event in events if _wanted(call, event)]
+    start = int(call.query("after") or "0")
+    page = found[start : start + call.limit(_EVENT_LIMIT)]
+    end = start + len(page)
+    return {
+        "object": "list",
+        "data": [views.event(event, record) for event in page],
+        "next_cursor": str(end) if end < len(found) else None,
+    }
+
+
+def _wanted(call: Call, event: Event) -> bool:
+    def listed(name: str) -> list[str]:
+        return [item for item in call.query(name).split(",") if item]
+
+    kind = "SOURCE_KIND_DEPLOYMENT" if event.deployment_id else "SOURCE_KIND_ENDPOINT"
+    kinds, ids, types = listed("sourceKinds"), listed("deploymentIds"), listed("types")
+    level = call.query("minLevel", "LEVEL_DEBUG").removeprefix("LEVEL_")
+    since, until = call.query("since"), call.query("until")
+    by_source = kind in kinds if kinds else (not ids or event.deployment_id is not None)
+    return (
+        by_source
+        and (not ids or event.deployment_id is None or event.deployment_id in ids)
+        and (not types or event.type in types)
+        and _LEVELS.index(event.level) >= _LEVELS.index(level)
+        and (not since or event.at >= parse_rfc3339(since))
+        and (not until or event.at < parse_rfc3339(until))
+    )
+
+
+def _deployment(call: Call) -> tuple[Endpoint, Deployment]:
+    record = _endpoint(call)
+    deployment = call.platform.deployments.get(record, call.path("deployment"))
+    if not call.visible(deployment):
+        raise not_found("deployment", deployment.id)
+    return record, deployment
+
+
+async def create_deployment(call: Call) -> dict[str, Any]:
+    """POST deployments."""
+    record = _endpoint(call)
+    dry = call.query("validateOnly") == "true"
+    deployments = call.platform.deployments
+    deployment = deployments.create(call.project, record, call.body, validate_only=dry)
+    if not dry:
+        call.created("deployment", deployment, deployment.name)
+    view: dict[str, Any] = call.platform.views.deployment(deployment, record, call.project)
+    return view
+
+
+async def list_deployments(call: Call) -> dict[str, Any]:
+    """GET deployments of an endpoint."""
+    record = _endpoint(call)
+    fields = ("name", "state", "model", "created_at", "updated_at")
+    where = parse_filter(call.query("filter"), fields)
+    found = call.platform.deployments.of(record)
+
+    def values(deployment: Deployment) -> dict[str, Any]:
+        model = f"projects/{deployment.model_project_id}/models/{deployment.model_id}"
+        return {
+            "name": (deployment.name, f"{call.project.slug}/{record.name}/{deployment.name}"),
+            "state": f"DEPLOYMENT_STATE_{deployment.status}",
+            "model": (model, f"{model}/revisions/{deployment.revision_id}"),
+            "created_at": deployment.created_at,
+            "updated_at": deployment.updated_at,
+        }
+
+    return call.ordered(
+        order(found, call.query("orderBy")),
+        lambda deployment: call.platform.views.deployment(deployment, record, call.project),
+        where,
+        values,
+    )
+
+
+async def get_deployment(call: Call) -> dict[str, Any]:
+    """GET deployments/{id}."""
+    record, deployment = _deployment(call)
+    view: dict[str, Any] = call.platform.views.deployment(deployment, record, call.project)
+    return view
+
+
+async def update_deployment(call: Call) -> dict[str, Any]:
+    """PATCH deployments/{id}."""
+    record, deployment = _deployment(call)
+    mask = call.query("updateMask")
+    call.platform.deployments.update(call.project, record, deployment.id, call.body, mask)
+    call.changed("deployment", deployment.id, deployment.name)
+    view: dict[str, Any] = call.platform.views.deployment(deployment, record, call.project)
+    return view
+
+
+async def delete_deployment(call: Call) -> dict[str, Any]:
+    """DELETE deployments/{id}."""
+    record, deployment = _deployment(call)
+    call.platform.deployments.delete(record, deployment.id, call.query("etag"))
+    call.changed("deployment", deployment.id, deployment.name)
+    return {}
+
+
+_P = "/v2/projects/{project}"
+_D = _P + "/endpoints/{endpoint}/deployments"
+_ROUTES: list[tuple[str, str, Handler]] = [
+    ("GET", "/v3/whoami", whoami),
+    ("GET", "/v2/supported-models", list_supported),
+    ("GET", "/v2/supported-models/{id}", get_supported),
+    ("GET", "/v2/public/inference-instance-types", list_instance_types),
+    ("GET", "/v2/public/inference-instance-types/{id}", get_instance_type),
+    ("POST", _P + "/models/uploads", create_import),
+    ("GET", _P + "/models/uploads", list_imports),
+    ("GET", _P + "/models/uploads/{job}", get_import),
+    ("GET", _P + "/models/uploads/{job}/events", list_import_events),
+    ("POST", _P + "/models", create_model),
+    ("GET", _P + "/models", list_models),
+    ("GET", _P + "/models/{model}", get_model),
+    ("PATCH", _P + "/models/{model}", update_model),
+    ("DELETE", _P + "/models/{model}", delete_model),
+    ("GET", _P + "/models/{model}/files", list_files),
+    ("GET", _P + "/models/{model}/revisions", list_revisions),
+    ("GET", _P + "/configs", list_configs),
+    ("GET", _P + "/configs/{config}", get_config),
+    ("POST", _P + "/endpoints", create_endpoint),
+    ("GET", _P + "/endpoints", list_endpoints),
+    ("GET", _P + "/endpoints/{endpoint}", get_endpoint),
+    ("PATCH", _P + "/endpoints/{endpoint}", update_endpoint),
+    ("DELETE", _P + "/endpoints/{endpoint}", delete_endpoint),
+    ("GET", _P + "/endpoints/{endpoint}/events", list_events),
+    ("POST", _D, create_deployment),
+    ("GET", _D, list_deployments),
+    ("GET", _D + "/{deployment}", get_deployment),
+    ("PATCH", _D + "/{deployment}", update_deployment),
+    ("DELETE", _D + "/{deployment}", delete_deployment),
+]
+
+
+def add_routes(app: web.Application) -> None:
+    """Register the management API."""
+    for method, path, handler in _ROUTES:
+        app.router.add_route(method, path, endpoint(handler))
