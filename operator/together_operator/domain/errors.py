@@ -6,6 +6,11 @@ secret, a signed URL or a response body.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from together_operator.domain.conditions import Reason
+
 
 class OperatorError(Exception):
     """Base of every error that this operator raises on purpose."""
@@ -81,3 +86,15 @@ class SecretUnavailable(OperatorError):
         self.name = name
         self.key = key
         self.problem = problem
+
+
+class InputError(OperatorError):
+    """What the user gave can't work; the message says why and what to do.
+
+    Args:
+        reason: the condition reason that it shows as.
+    """
+
+    def __init__(self, reason: Reason, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason

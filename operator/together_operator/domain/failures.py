@@ -31,14 +31,6 @@ def during(stage: str) -> Iterator[None]:
         raise StageError(stage, error) from error
 
 
-class InputError(errors.OperatorError):
-    """What the user gave can't work; `reason` and the message say why and what to do."""
-
-    def __init__(self, reason: Reason, message: str) -> None:
-        super().__init__(message)
-        self.reason = reason
-
-
 @dataclass(frozen=True, slots=True)
 class _Rule:
     """How one class of error shows."""
@@ -100,7 +92,7 @@ SOURCE_STAGE = "SourceReady"
 def situation_of(failure: StageError) -> Situation:
     """The situation that an error puts an object into."""
     error = failure.error
-    if isinstance(error, InputError):
+    if isinstance(error, errors.InputError):
         return Situation(Health.STALLED, error.reason, str(error), failure.stage)
     rule = next((rule for kind, rule in _RULES.items() if isinstance(error, kind)), None)
     if rule is None:

@@ -5,8 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from urllib.parse import parse_qsl, urlsplit
+
+from pydantic import SecretStr
 
 from together_operator.api.v1alpha1 import CustomModelSpec
+from together_operator.domain.conditions import Reason
+from together_operator.domain.errors import InputError
 
 ARCHIVE_SUFFIXES = (".zip", ".tar", ".tar.gz")
 
@@ -59,3 +65,53 @@ def source_text(spec: CustomModelSpec) -> str:
         return source.s3.uri
     assert source.presigned_url is not None  # noqa: S101
     return f"secret/{source.presigned_url.secret_key_ref.name}"
+
+
+IMPORT_SECONDS = 100 * 60
+"""Together asks that a URL be valid for this long from the start of an import."""
+
+
+def presigned_facts(url: SecretStr, now: datetime) -> SourceFacts:
+    """Identity of a URL that the user signed, which must be valid for long enough still.
+
+    The expiry is read from the parameters that S3 (SigV4, SigV2), Google and Azure use; a URL
+    that names none is taken as it is.
+
+    Raises:
+        InputError: it is not an http(s) URL, or it expires too early. The message holds no part
+            of the URL.
+    """
+    text = url.get_secret_value()
+    parts = urlsplit(text)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise InputError(
+            Reason.SOURCE_INVALID,
+            "The Secret's value is not a URL: put the whole presigned URL there, from https:// on.",
+        )
+    expiry = _expiry(dict(parse_qsl(parts.query)))
+    if expiry is not None and expiry < now + timedelta(seconds=IMPORT_SECONDS):
+        raise InputError(
+            Reason.URL_EXPIRED,
+            f"The presigned URL expires at {expiry:%Y-%m-%d %H:%M:%S} UTC, and Together needs it "
+            "for 100 minutes: sign a new one and store it in the Secret.",
+        )
+    return SourceFacts(revision=hashlib.sha256(text.encode()).hexdigest()[:16])
+
+
+def _expiry(query: dict[str, str]) -> datetime | None:
+    for prefix in ("X-Amz-", "X-Goog-"):
+        date, seconds = query.get(f"{prefix}Date"), query.get(f"{prefix}Expires", "")
+        if date and seconds.isdecimal():
+            try:
+                signed = datetime.strptime(date, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+            except ValueError:
+                return None
+            return signed + timedelta(seconds=int(seconds))
+    if query.get("Expires", "").isdecimal():
+        return datetime.fromtimestamp(int(query["Expires"]), UTC)
+    if "se" in query and "sig" in query:
+        try:
+            return datetime.fromisoformat(query["se"]).astimezone(UTC)
+        except ValueError:
+            return None
+    return None

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import TypeVar
 
+from together_operator.api.v1alpha1 import Intent
 from together_operator.domain.errors import Ambiguous, OperatorError
 
 T = TypeVar("T")
@@ -22,14 +23,16 @@ class Ledger:
         self._clock = clock
         self._sent: dict[tuple[str, str], datetime] = {}
 
-    def last_sent(self, uid: str, kind: str) -> datetime | None:
-        """When the create of `kind` for object `uid` was last sent; None: never, or known."""
-        return self._sent.get((uid, kind))
+    def last_sent(self, uid: str, intent: Intent | None) -> datetime | None:
+        """When what `intent` announces was last sent for object `uid`; None: never, or known."""
+        sent = self._sent.get((uid, intent.kind)) if intent is not None else None
+        # An older intent's request has nothing to do with this one.
+        return sent if sent is not None and intent is not None and sent >= intent.since else None
 
     async def send(self, uid: str, kind: str, create: Callable[[], Awaitable[T]]) -> T:
         """Send a create. It stays in the ledger unless it definitely did not happen.
 
-        The caller clears it with `settle` once the result is stored.
+        The caller forgets the object's entries once the result is stored.
         """
         self._sent[(uid, kind)] = self._clock()
         try:
@@ -41,11 +44,7 @@ class Ledger:
             del self._sent[(uid, kind)]
             raise
 
-    def settle(self, uid: str, kind: str) -> None:
-        """The outcome is stored."""
-        self._sent.pop((uid, kind), None)
-
     def forget(self, uid: str) -> None:
-        """The object is gone."""
+        """What was sent for an object is stored, or the object is gone."""
         for key in [key for key in self._sent if key[0] == uid]:
             del self._sent[key]

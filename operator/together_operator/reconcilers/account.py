@@ -1,0 +1,173 @@
+"""One Together account (one API key): its provider, and the lists that objects share."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from pydantic import SecretStr
+
+from together_operator.api.v1alpha1 import SecretKeyRef
+from together_operator.domain.errors import SecretUnavailable, Unauthorized
+from together_operator.domain.together import (
+    Config,
+    Endpoint,
+    Import,
+    InstanceType,
+    Model,
+    SupportedModel,
+)
+from together_operator.ports import ModelProvider, Priority, Secrets
+from together_operator.reconcilers.listing import Listing
+
+CATALOG_SECONDS = 600.0
+"""How long catalog, configs and prices are kept: they change with Together's releases."""
+
+
+class _Cached:
+    """A value that is read again when it is older than `seconds`."""
+
+    def __init__(self, seconds: float, clock: Callable[[], float]) -> None:
+        self._seconds = seconds
+        self._clock = clock
+        self._values: dict[str, tuple[float, object]] = {}
+
+    def get(self, key: str) -> object | None:
+        found = self._values.get(key)
+        return found[1] if found is not None and self._clock() - found[0] < self._seconds else None
+
+    def put(self, key: str, value: object) -> None:
+        self._values[key] = (self._clock(), value)
+
+
+@dataclass
+class Account:
+    """What the reconcilers use of one key."""
+
+    provider: ModelProvider
+    models: Listing[Model]
+    imports: Listing[Import]
+    endpoints: Listing[Endpoint]
+    clock: Callable[[], float]
+
+    def __post_init__(self) -> None:
+        self._catalog: Listing[_Entry] = Listing(self._read_catalog, _catalog_group, self.clock)
+        self._prices: Listing[_Entry] = Listing(self._read_prices, _catalog_group, self.clock)
+        self._configs = _Cached(CATALOG_SECONDS, self.clock)
+
+    async def base_models(self) -> tuple[SupportedModel, ...]:
+        """The catalog of base models."""
+        snapshot = await self._catalog.read(self.clock() - CATALOG_SECONDS)
+        return tuple(e.item for e in snapshot.all() if isinstance(e.item, SupportedModel))
+
+    async def instance_types(self) -> tuple[InstanceType, ...]:
+        """The public price list."""
+        snapshot = await self._prices.read(self.clock() - CATALOG_SECONDS)
+        return tuple(e.item for e in snapshot.all() if isinstance(e.item, InstanceType))
+
+    async def configs(self, model_id: str) -> tuple[Config, ...]:
+        """Configs of a model."""
+        known = self._configs.get(model_id)
+        if isinstance(known, tuple):
+            return known
+        configs = tuple(await self.provider.list_configs(model_id))
+        self._configs.put(model_id, configs)
+        return configs
+
+    async def _read_catalog(self, priority: Priority) -> list[_Entry]:
+        del priority  # the catalog stands between a person and their model
+        found = await self.provider.find_supported_models()
+        return [_Entry(f"{entry.name} {entry.model_id}", entry) for entry in found]
+
+    async def _read_prices(self, priority: Priority) -> list[_Entry]:
+        del priority
+        return [_Entry(t.name, t) for t in await self.provider.list_instance_types()]
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """Gives an entry that has no id of its own one, so that it can be listed."""
+
+    id: str
+    item: SupportedModel | InstanceType
+
+
+def _catalog_group(entry: _Entry) -> str:
+    return entry.id
+
+
+class Accounts:
+    """Accounts by API key. A key that a Secret names is read anew each time it is needed.
+
+    Args:
+        default: the operator's own key, if it has one.
+        connect: makes a provider for a key.
+    """
+
+    def __init__(
+        self,
+        default: SecretStr | None,
+        connect: Callable[[SecretStr], ModelProvider],
+        secrets: Secrets,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._default = default
+        self._connect = connect
+        self._secrets = secrets
+        self._clock = clock
+        self._accounts: dict[str, Account] = {}
+
+    async def of(self, namespace: str, reference: SecretKeyRef | None) -> Account:
+        """The account that an object uses.
+
+        Raises:
+            SecretUnavailable: the Secret or its key is missing or empty.
+            Unauthorized: neither the object nor the operator has a key.
+        """
+        if reference is not None:
+            return self._account(await read_key(self._secrets, namespace, reference))
+        if self._default is None:
+            raise Unauthorized(
+                "No Together API key: set spec.apiKeySecretRef, or TOGETHER_API_KEY of the operator"
+            )
+        return self._account(self._default)
+
+    def _account(self, key: SecretStr) -> Account:
+        digest = hashlib.sha256(key.get_secret_value().encode()).hexdigest()
+        account = self._accounts.get(digest)
+        if account is None:
+            provider = self._connect(key)
+            account = self._accounts[digest] = Account(
+                provider=provider,
+                models=Listing(provider.list_models, _bare_name, self._clock),
+                imports=Listing(provider.list_imports, _model_id, self._clock),
+                endpoints=Listing(provider.list_endpoints, _bare_name, self._clock),
+                clock=self._clock,
+            )
+        return account
+
+
+async def read_key(secrets: Secrets, namespace: str, reference: SecretKeyRef) -> SecretStr:
+    """One key of a Secret, which must not be empty.
+
+    Raises:
+        SecretUnavailable: the Secret or the key is missing, or its value is empty.
+    """
+    values = await secrets.read(namespace, reference.name)
+    value = values.get(reference.key)
+    if value is None:
+        raise SecretUnavailable(reference.name, reference.key, "the Secret has no such key")
+    stripped = value.get_secret_value().strip()
+    if not stripped:
+        raise SecretUnavailable(reference.name, reference.key, "the value is empty")
+    return SecretStr(stripped)
+
+
+def _bare_name(item: Model | Endpoint) -> str:
+    return item.bare_name
+
+
+def _model_id(item: Import) -> str:
+    return item.model_id

@@ -1,0 +1,326 @@
+"""Reconciles CustomModels: looks at what the decision needs, and does what it asks for."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from pydantic import SecretStr
+
+from together_operator.api.v1alpha1 import CustomModel, CustomModelStatus, S3Location
+from together_operator.domain import custom_model as domain
+from together_operator.domain.archive_job import JobFacts, job_name, manifest
+from together_operator.domain.conditions import Reason
+from together_operator.domain.custom_model import actions, observed, status
+from together_operator.domain.custom_model.observed import Fact, Observed
+from together_operator.domain.errors import InputError, NotFound, Unavailable
+from together_operator.domain.failures import StageError, during
+from together_operator.domain.plan import is_deleting
+from together_operator.domain.source import SourceFacts, needs_archive, presigned_facts
+from together_operator.domain.together import Import, Model
+from together_operator.engine.store import Body, Store
+from together_operator.ports import (
+    ArchiveStore,
+    Credentials,
+    Hub,
+    Jobs,
+    Objects,
+    Priority,
+    Secrets,
+)
+from together_operator.reconcilers.account import Account, Accounts, read_key
+from together_operator.reconcilers.driver import Reconciler, World
+
+Status = CustomModelStatus
+Fold = Callable[[Status], Status]
+
+URL_SECONDS = 120 * 60
+"""Together needs a URL for 100 minutes from the import's start; twenty more are the margin."""
+
+FRESH_SECONDS = 2.0
+"""How old a list may be that tells whether a name is free: the create itself says it for sure."""
+
+
+@dataclass
+class Outside:
+    """The systems that a CustomModel touches besides its own object."""
+
+    accounts: Accounts
+    secrets: Secrets
+    jobs: Jobs
+    archives: ArchiveStore
+    hub: Hub
+    archive_image: str
+
+
+class CustomModelReconciler(Reconciler[CustomModel, Status, Observed, actions.Action]):
+    """See the module. `users` names the ModelDeployments that refer to a model."""
+
+    def __init__(
+        self,
+        world: World,
+        objects: Objects,
+        store: Store,
+        outside: Outside,
+        users: Callable[[str, str], Iterable[str]],
+    ) -> None:
+        super().__init__(world, objects, store)
+        self._outside = outside
+        self._users = users
+
+    def parse(self, body: Body) -> CustomModel:
+        """The typed object."""
+        return CustomModel.model_validate(body)
+
+    def with_status(self, resource: CustomModel, status: Status) -> CustomModel:
+        """The object with another status."""
+        return resource.model_copy(update={"status": status})
+
+    def status_of(self, resource: CustomModel) -> Status:
+        """The object's status."""
+        return resource.status
+
+    def is_settled(self, resource: CustomModel) -> bool:
+        """True when status says that nothing is to do."""
+        return observed.is_settled(resource)
+
+    def seconds_to_wait(self, resource: CustomModel, now: datetime) -> float:
+        """Rest of the backoff that status holds."""
+        return status.seconds_to_wait(resource, now)
+
+    def unseen(self, resource: CustomModel) -> Observed:
+        """The object alone."""
+        return Observed(resource, self.world.process, jitter=self.world.rng.random())
+
+    def decide(self, observed: Observed, now: datetime) -> actions.ModelPlan:
+        """The pure decision."""
+        return domain.decide(observed, now)
+
+    def failure(self, observed: Observed, now: datetime, error: StageError) -> actions.ModelPlan:
+        """The pure decision about an error."""
+        return status.failure(observed, now, error)
+
+    # Looking.
+
+    async def gather(self, resource: CustomModel) -> Observed:
+        """Look at what `wanted_facts` names, and at nothing else."""
+        facts = observed.wanted_facts(resource)
+        seen = self.unseen(resource)
+        sent = self.world.ledger.last_sent(resource.metadata.uid, resource.status.intent)
+        seen = replace(seen, last_sent=sent)
+        if Fact.USERS in facts:
+            meta = resource.metadata
+            seen = replace(seen, users=tuple(self._users(meta.namespace, meta.name)))
+        if Fact.SOURCE in facts:
+            with during(status.SOURCE):
+                seen = replace(seen, source=await self._source(resource))
+        if Fact.JOB in facts:
+            with during(status.ARCHIVE):
+                seen = replace(seen, job=await self._job(resource))
+        if facts & {Fact.MODEL, Fact.BASE_MODELS, Fact.IMPORTS, Fact.REVISION}:
+            seen = await self._remote(resource, facts, seen)
+        return seen
+
+    async def _remote(self, cm: CustomModel, facts: frozenset[Fact], seen: Observed) -> Observed:
+        with during(status.REGISTER):
+            account = await self._account(cm)
+            model = await self._model(cm, account, seen.last_sent)
+            seen = replace(seen, model=model)
+            if Fact.BASE_MODELS in facts and model is None:
+                seen = replace(seen, base_models=await account.base_models())
+        if model is None:
+            return seen
+        with during(status.IMPORT):
+            if Fact.IMPORTS in facts:
+                imports = await self._imports(account, model.id, seen.last_sent)
+                seen = replace(seen, imports=imports)
+            if Fact.REVISION in facts and self._has_succeeded(cm, seen.imports):
+                revisions = await account.provider.list_revisions(model.id)
+                seen = replace(seen, revision=revisions[0] if revisions else None)
+        return seen
+
+    async def _account(self, cm: CustomModel) -> Account:
+        reference = cm.spec.api_key_secret_ref
+        return await self._outside.accounts.of(cm.metadata.namespace, reference)
+
+    async def _model(
+        self, cm: CustomModel, account: Account, last_sent: datetime | None
+    ) -> Model | None:
+        """By the id that status has, else by name."""
+        settled = observed.is_settled(cm)
+        age = self.world.process.poll * 6 if settled else FRESH_SECONDS
+        priority = Priority.POLLING if settled else Priority.INTERACTIVE
+        snapshot = await account.models.read(self._since(account, age, last_sent), priority)
+        known = cm.status.model.id if cm.status.model is not None else None
+        if known is None:
+            found = snapshot.find(observed.wanted_name(cm))
+            return found[0] if found else None
+        listed = snapshot.get(known)
+        if listed is not None:
+            return listed
+        # A list may lag behind or be cut short; only the record's own 404 tells that it is gone.
+        try:
+            return await account.provider.get_model(known)
+        except NotFound:
+            self._distrust_absence(cm)
+            return None
+
+    def _distrust_absence(self, cm: CustomModel) -> None:
+        """A record that was created a moment ago may not be visible yet."""
+        if is_deleting(cm):
+            return
+        registered = next((c for c in cm.status.conditions if c.type == status.REGISTER), None)
+        process = self.world.process
+        begun = process.started
+        if registered is not None:
+            begun = max(begun, registered.last_transition_time)
+        if self.world.now() < begun + timedelta(seconds=process.settle + 1):
+            raise Unavailable("The model's record is not visible at Together yet")
+
+    async def _imports(
+        self, account: Account, model_id: str, last_sent: datetime | None
+    ) -> tuple[Import, ...]:
+        """Imports of the model, newest first."""
+        since = self._since(account, self.world.process.poll / 2, last_sent)
+        snapshot = await account.imports.read(since)
+        found = snapshot.find(model_id)
+        oldest = datetime.min.replace(tzinfo=self.world.now().tzinfo)
+        return tuple(sorted(found, key=lambda job: job.created_at or oldest, reverse=True))
+
+    @staticmethod
+    def _has_succeeded(cm: CustomModel, imports: tuple[Import, ...]) -> bool:
+        last = cm.status.import_
+        if last is None:
+            return False
+        state = next((job.state for job in imports if job.id == last.job_id), last.state)
+        return state == "SUCCEEDED"
+
+    def _since(self, account: Account, age: float, last_sent: datetime | None) -> float:
+        """Moment (of the account's clock) since which a list must have been read."""
+        now = account.clock()
+        if last_sent is None:
+            return now - age
+        return max(now - age, now - (self.world.now() - last_sent).total_seconds())
+
+    async def _job(self, cm: CustomModel) -> JobFacts | None:
+        attempt = (cm.status.job.attempt if cm.status.job is not None else None) or 1
+        name = job_name(cm, self.world.process.cluster_id, attempt)
+        return await self._outside.jobs.find(cm.metadata.namespace, cm.metadata.uid, name)
+
+    async def _source(self, cm: CustomModel) -> SourceFacts:
+        source = cm.spec.source
+        if source.hugging_face is not None:
+            token = await self._token(cm)
+            return await self._outside.hub.look(source.hugging_face.repo, token)
+        if source.s3 is not None:
+            credentials = await self._credentials(cm, source.s3)
+            look = (
+                self._outside.archives.list_prefix
+                if needs_archive(cm.spec)
+                else self._outside.archives.head
+            )
+            return await look(source.s3, source.s3.uri, credentials)
+        return presigned_facts(await self._presigned(cm), self.world.now())
+
+    async def _token(self, cm: CustomModel) -> SecretStr | None:
+        source = cm.spec.source.hugging_face
+        if source is None or source.token_secret_ref is None:
+            return None
+        return await read_key(self._outside.secrets, cm.metadata.namespace, source.token_secret_ref)
+
+    async def _presigned(self, cm: CustomModel) -> SecretStr:
+        source = cm.spec.source.presigned_url
+        if source is None:
+            raise InputError(Reason.SOURCE_INVALID, "spec.source names no source")
+        return await read_key(self._outside.secrets, cm.metadata.namespace, source.secret_key_ref)
+
+    async def _credentials(self, cm: CustomModel, location: S3Location) -> Credentials:
+        if location.credentials_secret_ref is None:
+            return None
+        return await self._outside.secrets.read(
+            cm.metadata.namespace, location.credentials_secret_ref.name
+        )
+
+    # Acting.
+
+    async def act(self, resource: CustomModel, action: actions.Action) -> Fold | None:
+        """Do one thing outside."""
+        match action:
+            case actions.CreateJob(name):
+                await self._create_job(resource, name)
+            case actions.DeleteJob(name):
+                with during(status.ARCHIVE):
+                    await self._outside.jobs.delete(resource.metadata.namespace, name)
+            case actions.CreateModel():
+                return await self._create_model(resource, action)
+            case actions.UpdateModel():
+                await self._update_model(resource, action)
+            case actions.DeleteModel(model_id):
+                await self._delete_model(resource, model_id)
+            case actions.StartImport():
+                return await self._start_import(resource, action)
+        return None
+
+    async def _create_job(self, cm: CustomModel, name: str) -> None:
+        job = manifest(cm, name, self._outside.archive_image, self.world.process.cluster_id)
+        with during(status.ARCHIVE):
+            await self._outside.jobs.create(job)
+
+    async def _create_model(self, cm: CustomModel, action: actions.CreateModel) -> Fold:
+        with during(status.REGISTER):
+            account = await self._account(cm)
+            model = await self.world.ledger.send(
+                cm.metadata.uid,
+                observed.MODEL_INTENT,
+                lambda: account.provider.create_model(action.new),
+            )
+        account.models.put(model)
+        return lambda before: status.registered(before, model)
+
+    async def _update_model(self, cm: CustomModel, action: actions.UpdateModel) -> None:
+        with during(""):
+            account = await self._account(cm)
+            account.models.put(await account.provider.update_model(action.model_id, action.change))
+
+    async def _delete_model(self, cm: CustomModel, model_id: str) -> None:
+        with during(""):
+            account = await self._account(cm)
+            with contextlib.suppress(NotFound):
+                await account.provider.delete_model(model_id)
+        account.models.remove(model_id)
+
+    async def _start_import(self, cm: CustomModel, action: actions.StartImport) -> Fold:
+        with during(status.SOURCE):
+            url, token = await self._remote_url(cm)
+        with during(status.IMPORT):
+            account = await self._account(cm)
+            job = await self.world.ledger.send(
+                cm.metadata.uid,
+                observed.IMPORT_INTENT,
+                lambda: account.provider.start_import(action.model_id, url, token),
+            )
+        account.imports.put(job)
+        now = self.world.now()
+        return lambda before: status.started(before, job, action.attempt, action.source_digest, now)
+
+    async def _remote_url(self, cm: CustomModel) -> tuple[SecretStr, SecretStr | None]:
+        """What Together shall fetch, signed anew for every attempt."""
+        source, archive = cm.spec.source, cm.status.archive
+        if source.hugging_face is not None:
+            url = f"https://huggingface.co/{source.hugging_face.repo}"
+            return SecretStr(url), await self._token(cm)
+        if source.presigned_url is not None:
+            url_ = await self._presigned(cm)
+            presigned_facts(url_, self.world.now())
+            return url_, None
+        location: S3Location | None = source.s3
+        uri = source.s3.uri if source.s3 is not None else ""
+        if needs_archive(cm.spec) and cm.spec.archive is not None and archive is not None:
+            location, uri = cm.spec.archive.destination, archive.uri or ""
+        if location is None:
+            raise InputError(Reason.SOURCE_INVALID, "spec.source names no source")
+        credentials = await self._credentials(cm, location)
+        url_ = await self._outside.archives.presign(location, uri, credentials, URL_SECONDS)
+        return url_, None

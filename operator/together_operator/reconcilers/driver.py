@@ -1,0 +1,277 @@
+"""The steps that every kind's reconcile has: gather, decide, record, act, record the result."""
+
+from __future__ import annotations
+
+import random
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Generic, TypeVar
+
+import structlog
+
+from together_operator.api.v1alpha1 import (
+    Condition,
+    CustomModel,
+    CustomModelStatus,
+    ModelDeployment,
+    ModelDeploymentStatus,
+)
+from together_operator.domain.errors import Conflict, NotFound, OperatorError
+from together_operator.domain.failures import StageError, retry_delay
+from together_operator.domain.outcome import After, Failed, Gone, Outcome
+from together_operator.domain.plan import (
+    FINALIZER,
+    AddFinalizer,
+    Plan,
+    Process,
+    RemoveFinalizer,
+)
+from together_operator.engine.store import Body, Key, Store
+from together_operator.ports import Events, Gate, Objects
+from together_operator.reconcilers.ledger import Ledger
+
+log = structlog.get_logger(__name__)
+
+R = TypeVar("R", CustomModel, ModelDeployment)
+S = TypeVar("S", CustomModelStatus, ModelDeploymentStatus)
+Seen = TypeVar("Seen")
+A = TypeVar("A")
+
+RECORD_TRIES = 3
+SETTLED_FAILURES = 4
+"""Backoff step for a settled object that can't be looked at: it is in no hurry."""
+
+
+@dataclass
+class World:
+    """What reconciles of every kind use.
+
+    Args:
+        now: the wall clock, in UTC.
+        rng: jitter of backoffs.
+    """
+
+    process: Process
+    gate: Gate
+    events: Events
+    ledger: Ledger
+    now: Callable[[], datetime]
+    rng: random.Random
+
+
+class Reconciler(ABC, Generic[R, S, Seen, A]):
+    """One kind's reconcile. A subclass says how to look, decide and act."""
+
+    def __init__(self, world: World, objects: Objects, store: Store) -> None:
+        self.world = world
+        self.objects = objects
+        self.store = store
+
+    # What a kind has to say.
+
+    @abstractmethod
+    def parse(self, body: Body) -> R:
+        """The typed object."""
+
+    @abstractmethod
+    def with_status(self, resource: R, status: S) -> R:
+        """The object with another status."""
+
+    @abstractmethod
+    def status_of(self, resource: R) -> S:
+        """The object's status."""
+
+    @abstractmethod
+    def is_settled(self, resource: R) -> bool:
+        """True when status says that nothing is to do."""
+
+    @abstractmethod
+    def seconds_to_wait(self, resource: R, now: datetime) -> float:
+        """Rest of the backoff that status holds."""
+
+    @abstractmethod
+    async def gather(self, resource: R) -> Seen:
+        """Look at what a decision needs; raises StageError."""
+
+    @abstractmethod
+    def unseen(self, resource: R) -> Seen:
+        """What is observed when looking failed: the object alone."""
+
+    @abstractmethod
+    def decide(self, observed: Seen, now: datetime) -> Plan[S, A]:
+        """The pure decision."""
+
+    @abstractmethod
+    def failure(self, observed: Seen, now: datetime, error: StageError) -> Plan[S, A]:
+        """The pure decision about an error."""
+
+    @abstractmethod
+    async def act(self, resource: R, action: A) -> Callable[[S], S] | None:
+        """Do one thing outside; the answer says how its result goes into a status."""
+
+    # What is the same for all.
+
+    async def __call__(self, key: Key) -> Outcome:
+        """Bring one object a step further."""
+        try:
+            return await self._reconcile(key)
+        except Conflict:
+            # Somebody changed the object since we saw it: see what it is now.
+            live = await self._live(key)
+            return Gone() if live is None else After(0)
+        except NotFound:
+            return Gone() if await self._live(key) is None else After(0)
+        except StageError as error:
+            return Failed("KubernetesUnavailable", self._delay(error))
+        except OperatorError as error:
+            log.warning("kubernetes unavailable", object=str(key), error=str(error))
+            return Failed("KubernetesUnavailable", self._delay(StageError("", error)))
+
+    async def _reconcile(self, key: Key) -> Outcome:
+        body = self.store.get(key) or await self._live(key)
+        if body is None:
+            return Gone()
+        resource = self.parse(body)
+        wait = self.seconds_to_wait(resource, self.world.now())
+        if wait > 0:
+            return After(wait)
+        try:
+            observed = await self.gather(resource)
+        except StageError as error:
+            if self.is_settled(resource):
+                log.warning("cannot look", object=str(key), stage=error.stage, error=str(error))
+                return Failed("CannotLook", self._delay(error))
+            return await self._failed(key, body, resource, error)
+        plan = self.decide(observed, self.world.now())
+        return await self._carry_out(key, body, resource, plan)
+
+    async def _carry_out(self, key: Key, body: Body, resource: R, plan: Plan[S, A]) -> Outcome:
+        changed = plan.status != self.status_of(resource)
+        if plan.action is None:
+            if changed:
+                await self._record(body, resource, plan.status)
+            return plan.outcome
+        if not self.world.gate.is_held():
+            return After(1.0)
+        if changed:
+            # The write's precondition makes its answer a read of the live object.
+            body = await self._record(body, resource, plan.status)
+            resource = self.with_status(resource, plan.status)
+        elif not isinstance(plan.action, AddFinalizer | RemoveFinalizer):
+            live = await self._live(key)
+            if live is None:
+                return Gone()
+            if _version(live) != _version(body):
+                return After(0)
+        return await self._act(key, body, resource, plan.action, plan.outcome)
+
+    async def _act(self, key: Key, body: Body, resource: R, action: A, outcome: Outcome) -> Outcome:
+        if not self.world.gate.is_held():
+            return After(1.0)
+        started = time.monotonic()
+        say = log.bind(
+            kind=resource.kind,
+            object=str(key),
+            generation=resource.metadata.generation,
+            action=type(action).__name__,
+        )
+        if isinstance(action, AddFinalizer):
+            await self._set_finalizers(body, (*resource.metadata.finalizers, FINALIZER))
+            return outcome
+        if isinstance(action, RemoveFinalizer):
+            return await self._release(key, body, resource, action)
+        try:
+            fold = await self.act(resource, action)
+        except StageError as error:
+            say.warning("action failed", error=str(error), seconds=_since(started))
+            return await self._failed(key, body, resource, error)
+        say.info("acted", seconds=_since(started))
+        if fold is not None:
+            await self._record_result(key, body, fold)
+            self.world.ledger.forget(resource.metadata.uid)
+        return outcome
+
+    async def _release(self, key: Key, body: Body, resource: R, action: RemoveFinalizer) -> Outcome:
+        if action.left_behind:
+            message = f"Released on request; {action.left_behind} is left at Together."
+            self.world.events.publish(body, warning=True, reason="Released", message=message)
+        rest = [name for name in resource.metadata.finalizers if name != FINALIZER]
+        after = await self._set_finalizers(body, rest)
+        log.info("released", kind=resource.kind, object=str(key))
+        if after is not None and after["metadata"].get("finalizers"):
+            return After(0)
+        self.world.ledger.forget(resource.metadata.uid)
+        return Gone()
+
+    async def _failed(self, key: Key, body: Body, resource: R, error: StageError) -> Outcome:
+        plan = self.failure(self.unseen(resource), self.world.now(), error)
+        try:
+            await self._record(body, resource, plan.status)
+        except Conflict:
+            # The failure belongs to what the object is now as much as to what it was.
+            live = await self._live(key)
+            if live is None:
+                return Gone()
+            return After(self._delay(error))
+        return plan.outcome
+
+    async def _record(self, body: Body, resource: R, status: S) -> Body:
+        """Store a status, and tell of a new reason."""
+        if status == self.status_of(resource):
+            return body
+        after = await self.objects.write_status(body, status.to_body())
+        self.store.observe(after)
+        self._tell(after, self.status_of(resource).conditions, status.conditions)
+        return after
+
+    async def _record_result(self, key: Key, body: Body, fold: Callable[[S], S]) -> None:
+        """Store what an action led to, whatever happened to the object meanwhile."""
+        for last in (*[False] * (RECORD_TRIES - 1), True):
+            resource = self.parse(body)
+            try:
+                await self._record(body, resource, fold(self.status_of(resource)))
+            except Conflict:
+                live = await self._live(key)
+                if live is None or last:
+                    raise
+                body = live
+            else:
+                return
+
+    async def _set_finalizers(self, body: Body, finalizers: Sequence[str]) -> Body | None:
+        after = await self.objects.set_finalizers(body, finalizers)
+        if after is not None:
+            self.store.observe(after)
+        return after
+
+    async def _live(self, key: Key) -> Body | None:
+        body = await self.objects.get(key)
+        if body is None:
+            self.store.forget(key)
+        else:
+            self.store.observe(body)
+        return body
+
+    def _tell(self, body: Body, before: Sequence[Condition], after: Sequence[Condition]) -> None:
+        old = next((c for c in before if c.type == "Ready"), None)
+        new = next((c for c in after if c.type == "Ready"), None)
+        if new is None or (old is not None and old.reason == new.reason):
+            return
+        stalled = any(c.type == "Stalled" and c.status == "True" for c in after)
+        self.world.events.publish(body, warning=stalled, reason=new.reason, message=new.message)
+
+    def _delay(self, error: StageError) -> float:
+        return retry_delay(
+            error, SETTLED_FAILURES, self.world.process.backoff, self.world.rng.random()
+        )
+
+
+def _version(body: Mapping[str, Any]) -> str:
+    return str(body["metadata"].get("resourceVersion"))
+
+
+def _since(started: float) -> float:
+    return round(time.monotonic() - started, 3)
