@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Protocol
 
 from tests.support.cluster import binaries
 from tests.support.cluster.certificates import new_key, signing_request
-from tests.support.cluster.control_plane import ControlPlane
+from tests.support.cluster.control_plane import NODE_GRACE_SECONDS, ControlPlane
 from tests.support.cluster.errors import ClusterError
 from tests.support.cluster.kubeconfig import write_kubeconfig
 from tests.support.cluster.kubectl import Kubectl
+from tests.support.cluster.process_node import ProcessNode
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 USERS = ("admin", "operator")
 
@@ -40,19 +41,37 @@ class Own:
     """Our own control plane in ``folder``."""
 
     control_plane: ControlPlane
+    node: ProcessNode
     kubectl_binary: Path
 
     @classmethod
-    def start(cls, folder: Path, name: str) -> Own:
+    def start(
+        cls, folder: Path, name: str, pod_environment: Mapping[str, str], entrypoint: Sequence[str]
+    ) -> Own:
         found = binaries.find()
         control_plane = ControlPlane(folder, found, name=name)
+        node = ProcessNode(
+            folder,
+            server=control_plane.server,
+            token=control_plane.token("process-node"),
+            authority=control_plane.authority.certificate,
+            serving=control_plane.serving,
+            version=binaries.kubernetes_version(),
+            grace_seconds=NODE_GRACE_SECONDS,
+            environment=pod_environment,
+            entrypoint=entrypoint,
+        )
+        # It takes a while to import what it needs, and then asks until the API server is there.
+        node.start(wait=False)
         control_plane.start()
-        return cls(control_plane, found["kubectl"])
+        node.wait_ready()
+        return cls(control_plane, node, found["kubectl"])
 
     def kubeconfig(self, user: str) -> Path:
         return self.control_plane.kubeconfig(user)
 
     def stop(self) -> None:
+        self.node.lose()
         self.control_plane.kill()
 
 

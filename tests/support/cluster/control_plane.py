@@ -42,7 +42,7 @@ class ControlPlane:
         self._folder = folder
         (folder / "kubeconfig").mkdir(mode=0o700)
         self.authority = CertificateAuthority(folder / "pki")
-        self._certificate, self._key = self.authority.serving(
+        self.serving = self.authority.serving(
             "apiserver",
             ["127.0.0.1", "10.96.0.1"],
             ["localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc"],
@@ -98,6 +98,10 @@ class ControlPlane:
             authority=self.authority.certificate.read_bytes(),
             user={"token": self._tokens[user]},
         )
+
+    def token(self, user: str) -> str:
+        """Return the bearer token of ``user``, one of ``USERS``."""
+        return self._tokens[user]
 
     def audit(self) -> Iterator[audit.AuditEntry]:
         """Yield every request that the API server has answered so far."""
@@ -160,8 +164,8 @@ class ControlPlane:
             "etcd-servers": f"http://127.0.0.1:{etcd}",
             "bind-address": "127.0.0.1",
             "secure-port": self.port,
-            "tls-cert-file": self._certificate,
-            "tls-private-key-file": self._key,
+            "tls-cert-file": self.serving[0],
+            "tls-private-key-file": self.serving[1],
             "client-ca-file": self.authority.certificate,
             "token-auth-file": self._folder / "pki" / "tokens.csv",
             "authorization-mode": "Node,RBAC",
@@ -207,6 +211,6 @@ class ControlPlane:
         return {
             "bind-address": "127.0.0.1",
             "secure-port": port,
-            "tls-cert-file": self._certificate,
-            "tls-private-key-file": self._key,
+            "tls-cert-file": self.serving[0],
+            "tls-private-key-file": self.serving[1],
         }

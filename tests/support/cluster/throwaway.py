@@ -11,16 +11,18 @@ from typing import TYPE_CHECKING, Literal, Self, get_args
 from tests.support.cluster import backends
 from tests.support.cluster.errors import ClusterError
 from tests.support.cluster.kubectl import Kubectl
+from tests.support.cluster.process_node import ENTRYPOINT
 from tests.support.cluster.reaper import Reaper
 
 if TYPE_CHECKING:
     import subprocess
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
     from types import TracebackType
 
     from tests.support.cluster.audit import AuditEntry
     from tests.support.cluster.component import Component
     from tests.support.cluster.control_plane import ControlPlane
+    from tests.support.cluster.process_node import ProcessNode
 
 Mode = Literal["own", "existing", "kind"]
 
@@ -41,12 +43,22 @@ class ThrowawayCluster:
         self._kubectl = Kubectl(backend.kubectl_binary, folder)
 
     @classmethod
-    def start(cls, name: str = "test", *, mode: Mode | None = None) -> Self:
-        """Start a cluster and wait until it works (3 s for our own on 2 cores).
+    def start(
+        cls,
+        name: str = "test",
+        *,
+        mode: Mode | None = None,
+        pod_environment: Mapping[str, str] | None = None,
+        entrypoint: Sequence[str] = ENTRYPOINT,
+    ) -> Self:
+        """Start a cluster and wait until it works (4 s for our own on 2 cores).
 
         :param mode: ``own`` builds and starts a control plane; ``existing`` uses the current
             context of KUBECONFIG; ``kind`` creates a kind cluster. By default what the environment
             variable CLUSTER says, else ``own``: without it, no cluster of the user's is touched.
+        :param pod_environment: variables for every container on the process node. Besides these it
+            gets what its spec says, and nothing that this process has.
+        :param entrypoint: what a container without ``command`` runs on the process node.
         :raises ClusterError: when it can't be built or started.
         """
         mode = mode or _mode_from_environment()
@@ -57,7 +69,7 @@ class ThrowawayCluster:
         try:
             backend: backends.Backend
             if mode == "own":
-                backend = backends.Own.start(folder, name)
+                backend = backends.Own.start(folder, name, pod_environment or {}, entrypoint)
             elif mode == "existing":
                 backend = backends.existing(folder)
             else:
@@ -120,6 +132,11 @@ class ThrowawayCluster:
         return isinstance(self._backend, backends.Own)
 
     @property
+    def node(self) -> ProcessNode:
+        """The node that runs pods as processes."""
+        return self._own.node
+
+    @property
     def etcd(self) -> Component:
         return self._control_plane.etcd
 
@@ -139,10 +156,18 @@ class ThrowawayCluster:
         """Yield every request that the API server has answered so far, oldest first."""
         return self._control_plane.audit()
 
+    def wait_ready(self) -> None:
+        """Wait until the whole control plane is ready, as after a restart of a part of it."""
+        self._control_plane.wait_ready()
+
     @property
     def _control_plane(self) -> ControlPlane:
+        return self._own.control_plane
+
+    @property
+    def _own(self) -> backends.Own:
         if isinstance(self._backend, backends.Own):
-            return self._backend.control_plane
+            return self._backend
         raise ClusterError(
             "this needs a control plane and a node of our own: unset CLUSTER, or set CLUSTER=own"
         )
