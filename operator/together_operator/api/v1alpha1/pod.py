@@ -44,6 +44,7 @@ Image = Annotated[
         "must be an image reference such as registry.example.com/team/worker:1.2 without spaces",
     ),
 ]
+SelectedValue = Annotated[str, Field(max_length=63)]
 MetadataKey = Annotated[str, Field(min_length=1, max_length=317)]
 
 
@@ -132,7 +133,7 @@ class NodeSelectorRequirement(ApiModel):
 
     key: MetadataKey = Field(description="The label or field to compare.")
     operator: NodeSelectorOperator = Field(description="How it is compared with the values.")
-    values: tuple[str, ...] = Field(
+    values: tuple[SelectedValue, ...] = Field(
         default=(),
         max_length=64,
         description="For In and NotIn one or more values, for Gt and Lt one integer, else none.",
@@ -205,7 +206,7 @@ class PodAffinityTerm(ApiModel):
         "kubernetes.io/hostname."
     )
     label_selector: LabelSelector | None = Field(default=None, description="Which pods are meant.")
-    namespaces: tuple[str, ...] = Field(
+    namespaces: tuple[SelectedValue, ...] = Field(
         default=(), max_length=32, description="Namespaces of those pods; empty: the Job's own."
     )
     namespace_selector: LabelSelector | None = Field(
