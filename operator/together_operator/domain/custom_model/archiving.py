@@ -35,9 +35,7 @@ def archiving(o: Observed, now: datetime) -> ModelPlan | None:
         return planned(o, now, say, After(o.process.soon), CreateJob(name), status)
     if job.state is JobState.SUCCEEDED and job.result is not None:
         say = busy(REGISTER, Reason.REGISTERING, "The archive is complete")
-        status = cm.status.model_copy(
-            update={"archive": job.result, "progress": None, "retry": None}
-        )
+        status = cm.status.model_copy(update={"archive": job.result, "progress": None})
         return planned(o, now, say, After(0), status=status)
     if job.state is not JobState.RUNNING:
         return _attempt_failed(o, now, job, attempt)

@@ -108,9 +108,7 @@ def _following(o: Observed, now: datetime, current: ImportStatus) -> ModelPlan:
         say = busy(IMPORT, Reason.IMPORT_RESTARTING, words)
     else:
         say = busy(IMPORT, Reason.IMPORTING, job.message or "Together fetches the model")
-    return planned(
-        at, now, say, After(o.process.poll), status=status.model_copy(update={"retry": None})
-    )
+    return planned(at, now, say, After(o.process.poll), status=status)
 
 
 def _validating(o: Observed, now: datetime, current: ImportStatus) -> ModelPlan:
@@ -128,7 +126,6 @@ def _validating(o: Observed, now: datetime, current: ImportStatus) -> ModelPlan:
         update={
             "model": ModelStatus(id=o.model.id, name=o.model.name, revision=o.revision.id),
             "progress": Progress(stage="Done", percent=100, text="100%"),
-            "retry": None,
         }
     )
     say = busy(IMPORT, Reason.IMPORTED, f"Revision {o.revision.id} is imported")

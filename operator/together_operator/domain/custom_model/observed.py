@@ -58,6 +58,11 @@ class Observed:
     users: tuple[str, ...] = ()
     last_sent: datetime | None = None
 
+    @property
+    def resource(self) -> CustomModel:
+        """The object."""
+        return self.cm
+
     def with_status(self, status: CustomModelStatus) -> Observed:
         """The same with another status, for a decision that goes on from it."""
         return replace(self, cm=self.cm.model_copy(update={"status": status}))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from together_operator.api.v1alpha1 import (
     CustomModel,
@@ -11,15 +11,10 @@ from together_operator.api.v1alpha1 import (
     ImportStatus,
     ModelStatus,
     Progress,
-    Retry,
 )
-from together_operator.domain.conditions import Health, Reason, Situation, Stage, conditions_for
-from together_operator.domain.custom_model.actions import Action, ModelPlan
-from together_operator.domain.custom_model.observed import Observed
-from together_operator.domain.failures import StageError, retry_delay, situation_of
-from together_operator.domain.outcome import Failed, Outcome
-from together_operator.domain.plan import Plan
+from together_operator.domain.conditions import Health, Reason, Situation, Stage
 from together_operator.domain.source import needs_archive
+from together_operator.domain.telling import Telling
 from together_operator.domain.together import Import, Model
 
 SOURCE, ARCHIVE, REGISTER, IMPORT = "SourceReady", "Archived", "Registered", "Imported"
@@ -36,79 +31,6 @@ _PHASES = {
 def busy(stage: str, reason: Reason, message: str) -> Situation:
     """Something is under way in `stage`."""
     return Situation(Health.PROGRESSING, reason, message, stage)
-
-
-def planned(
-    o: Observed,
-    now: datetime,
-    situation: Situation,
-    outcome: Outcome,
-    action: Action | None = None,
-    status: CustomModelStatus | None = None,
-) -> ModelPlan:
-    """A plan whose status says `situation`; `status` is the object's own unless given."""
-    return Plan(_told(o.cm, status or o.cm.status, situation, now), outcome, action)
-
-
-def failed(
-    o: Observed, now: datetime, situation: Situation, status: CustomModelStatus | None = None
-) -> ModelPlan:
-    """A plan that counts a failure and comes back after its backoff."""
-    base = status or o.cm.status
-    failures = (base.retry.failures if base.retry is not None else 0) + 1
-    delay = o.process.backoff.delay(failures, o.jitter)
-    return _retried(o.cm, base, now, situation, failures, delay)
-
-
-def failure(o: Observed, now: datetime, error: StageError) -> ModelPlan:
-    """A plan for an error that came up while looking or acting."""
-    status = o.cm.status
-    failures = (status.retry.failures if status.retry is not None else 0) + 1
-    delay = retry_delay(error, failures, o.process.backoff, o.jitter)
-    return _retried(o.cm, status, now, situation_of(error), failures, delay)
-
-
-def _retried(
-    cm: CustomModel,
-    status: CustomModelStatus,
-    now: datetime,
-    situation: Situation,
-    failures: int,
-    delay: float,
-) -> ModelPlan:
-    retry = Retry(failures=failures, next_attempt_time=now + timedelta(seconds=delay))
-    fresh = _told(cm, status.model_copy(update={"retry": retry}), situation, now)
-    stalled = situation.health is Health.STALLED
-    return Plan(fresh, Failed(situation.reason, delay, terminal=stalled))
-
-
-def seconds_to_wait(cm: CustomModel, now: datetime) -> float:
-    """How long a failed object's backoff still lasts; 0 for one that changed since."""
-    retry = cm.status.retry
-    if retry is None or retry.next_attempt_time is None:
-        return 0.0
-    if cm.status.observed_generation != cm.metadata.generation:
-        return 0.0
-    return max(0.0, (retry.next_attempt_time - now).total_seconds())
-
-
-def _told(
-    cm: CustomModel, status: CustomModelStatus, situation: Situation, now: datetime
-) -> CustomModelStatus:
-    """`status` with everything that follows from the situation."""
-    return status.model_copy(
-        update={
-            "observed_generation": cm.metadata.generation,
-            "phase": _phase(situation),
-            "conditions": conditions_for(
-                _stages(cm, status),
-                situation,
-                cm.metadata.generation,
-                cm.status.conditions,
-                now,
-            ),
-        }
-    )
 
 
 def _phase(situation: Situation) -> CustomModelPhase:
@@ -138,6 +60,15 @@ def _stages(cm: CustomModel, status: CustomModelStatus) -> tuple[Stage, ...]:
         Stage(REGISTER, Reason.REGISTERED, (model.name if model is not None else None) or ""),
         Stage(IMPORT, Reason.IMPORTED, (model.revision if model is not None else None) or ""),
     )
+
+
+_TELLING: Telling[CustomModel, CustomModelStatus] = Telling(
+    status_of=lambda cm: cm.status, stages=_stages, phase=_phase
+)
+planned = _TELLING.planned
+failed = _TELLING.failed
+failure = _TELLING.failure
+seconds_to_wait = _TELLING.seconds_to_wait
 
 
 def registered(status: CustomModelStatus, model: Model) -> CustomModelStatus:

@@ -1,0 +1,106 @@
+"""Archive Jobs through `kubernetes.aio`. Their meaning is in `domain.archive_job`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from kubernetes.aio import client
+
+from together_operator.adapters.kube import TIMEOUT, translated
+from together_operator.domain import archive_job, errors
+from together_operator.domain.archive_job import OWNER_LABEL, JobFacts, JobState
+
+JOB_NAME_LABEL = "batch.kubernetes.io/job-name"
+
+
+class KubeJobs:
+    """`Jobs` of the ports.
+
+    Args:
+        api: the client.
+        log_interval: seconds between two reads of one Job's log.
+        clock: monotonic seconds.
+    """
+
+    def __init__(self, api: client.ApiClient, log_interval: float, clock: Any) -> None:
+        self._client = api
+        self._batch = client.BatchV1Api(api)
+        self._core = client.CoreV1Api(api)
+        self._log_interval = log_interval
+        self._clock = clock
+        self._lines: dict[str, tuple[float, str | None]] = {}
+
+    async def find(self, namespace: str, owner_uid: str, name: str) -> JobFacts | None:
+        """The Job `name` of that owner; without it, one of the owner's that still runs."""
+        with translated():
+            listed = await self._batch.list_namespaced_job(
+                namespace, label_selector=f"{OWNER_LABEL}={owner_uid}", _request_timeout=TIMEOUT
+            )
+        jobs = [self._plain(job) for job in listed.items]
+        wanted = [job for job in jobs if job["metadata"]["name"] == name]
+        for job in wanted or jobs:
+            facts = await self._facts(namespace, job)
+            if wanted or facts.state is JobState.RUNNING:
+                return facts
+        return None
+
+    async def create(self, manifest: Mapping[str, Any]) -> None:
+        """Create a Job; one of that name is ours, since the name is derived from the owner."""
+        try:
+            with translated():
+                await self._batch.create_namespaced_job(
+                    manifest["metadata"]["namespace"], dict(manifest), _request_timeout=TIMEOUT
+                )
+        except errors.Conflict:
+            return
+
+    async def delete(self, namespace: str, name: str) -> None:
+        """Delete a Job after its pods."""
+        try:
+            with translated():
+                await self._batch.delete_namespaced_job(
+                    name, namespace, propagation_policy="Foreground", _request_timeout=TIMEOUT
+                )
+        except errors.NotFound:
+            return
+
+    async def _facts(self, namespace: str, job: Mapping[str, Any]) -> JobFacts:
+        name = job["metadata"]["name"]
+        with translated():
+            listed = await self._core.list_namespaced_pod(
+                namespace, label_selector=f"{JOB_NAME_LABEL}={name}", _request_timeout=TIMEOUT
+            )
+        pods = [self._plain(pod) for pod in listed.items]
+        pods.sort(key=lambda pod: pod["metadata"].get("creationTimestamp") or "", reverse=True)
+        running = next((p for p in pods if p.get("status", {}).get("phase") == "Running"), None)
+        line = await self._last_line(namespace, running) if running is not None else None
+        return archive_job.facts(job, pods, line)
+
+    async def _last_line(self, namespace: str, pod: Mapping[str, Any]) -> str | None:
+        """The worker's latest line, read at most once in `log_interval`."""
+        uid, now = pod["metadata"]["uid"], self._clock()
+        known = self._lines.get(uid)
+        if known is not None and now - known[0] < self._log_interval:
+            return known[1]
+        try:
+            with translated():
+                text = await self._core.read_namespaced_pod_log(
+                    pod["metadata"]["name"],
+                    namespace,
+                    container="archive",
+                    tail_lines=1,
+                    _request_timeout=TIMEOUT,
+                )
+        except errors.RemoteError:
+            # Progress is a courtesy: a log that can't be read must not hold up the import.
+            text = None
+        lines = (text or "").strip().splitlines()
+        line = lines[-1] if lines else (known[1] if known is not None else None)
+        self._lines = {u: v for u, v in self._lines.items() if now - v[0] < 600}
+        self._lines[uid] = (now, line)
+        return line
+
+    def _plain(self, item: Any) -> dict[str, Any]:
+        plain: dict[str, Any] = self._client.sanitize_for_serialization(item)
+        return plain

@@ -1,0 +1,158 @@
+"""Kubernetes through `kubernetes.aio`: our objects, and Secrets by name.
+
+Bodies stay dictionaries: the API server has validated them, and a typed copy of each would cost
+more than all the rest.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import aiohttp
+from kubernetes.aio import client
+from kubernetes.aio.client.exceptions import ApiException
+from pydantic import SecretStr
+
+from together_operator.api.v1alpha1 import GROUP, VERSION
+from together_operator.domain import errors
+from together_operator.engine.store import Body, Key
+
+TIMEOUT = 30
+"""Seconds for one request; the API server's own limit for a write is 34."""
+
+_BY_STATUS: dict[int, type[errors.RemoteError]] = {
+    400: errors.Rejected,
+    401: errors.Unauthorized,
+    403: errors.Forbidden,
+    404: errors.NotFound,
+    409: errors.Conflict,
+    410: errors.NotFound,
+    422: errors.Rejected,
+    429: errors.RateLimited,
+}
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Errors of the client become ours.
+
+    A write whose answer was lost is `Unavailable` too: each of them carries a resourceVersion or
+    a unique name, so that repeating it can't do it twice.
+    """
+    try:
+        yield
+    except ApiException as error:
+        kind = _BY_STATUS.get(error.status or 0, errors.Unavailable)
+        raise kind(f"Kubernetes: {_message(error)}", status=error.status) from None
+    except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        raise errors.Unavailable(f"Kubernetes can't be reached: {type(error).__name__}") from None
+
+
+def _message(error: ApiException) -> str:
+    """The API server's own words; they name objects and fields, and hold no values of Secrets."""
+    try:
+        message = json.loads(error.body or "{}").get("message")
+    except (ValueError, AttributeError):
+        message = None
+    return str(message or error.reason or "no reason given")[:500]
+
+
+class KubeObjects:
+    """`Objects` of one kind of ours."""
+
+    def __init__(self, api: client.ApiClient, plural: str) -> None:
+        self._api = client.CustomObjectsApi(api)
+        self._plural = plural
+
+    async def get(self, key: Key) -> Body | None:
+        """The live object, or None."""
+        try:
+            with translated():
+                found: dict[str, Any] = await self._api.get_namespaced_custom_object(
+                    GROUP, VERSION, key.namespace, self._plural, key.name, _request_timeout=TIMEOUT
+                )
+        except errors.NotFound:
+            return None
+        return found
+
+    async def write_status(self, body: Body, status: Mapping[str, Any]) -> Body:
+        """Replace the status; the body's resourceVersion is the precondition."""
+        metadata = body["metadata"]
+        with translated():
+            after: dict[str, Any] = await self._api.replace_namespaced_custom_object_status(
+                GROUP,
+                VERSION,
+                metadata["namespace"],
+                self._plural,
+                metadata["name"],
+                {**body, "status": dict(status)},
+                _request_timeout=TIMEOUT,
+            )
+        return after
+
+    async def set_finalizers(self, body: Body, finalizers: Sequence[str]) -> Body | None:
+        """Replace the finalizers; the body's resourceVersion is the precondition."""
+        metadata = body["metadata"]
+        patch = {
+            "metadata": {
+                "finalizers": list(finalizers),
+                "resourceVersion": metadata["resourceVersion"],
+            }
+        }
+        try:
+            with translated():
+                after: dict[str, Any] = await self._api.patch_namespaced_custom_object(
+                    GROUP,
+                    VERSION,
+                    metadata["namespace"],
+                    self._plural,
+                    metadata["name"],
+                    patch,
+                    _content_type="application/merge-patch+json",
+                    _request_timeout=TIMEOUT,
+                )
+        except errors.NotFound:
+            return None
+        return after
+
+
+class KubeSecrets:
+    """`Secrets`, by `get` only."""
+
+    def __init__(self, api: client.ApiClient) -> None:
+        self._api = client.CoreV1Api(api)
+
+    async def read(self, namespace: str, name: str) -> Mapping[str, SecretStr]:
+        """All keys of a Secret."""
+        try:
+            with translated():
+                secret = await self._api.read_namespaced_secret(
+                    name, namespace, _request_timeout=TIMEOUT
+                )
+        except errors.NotFound:
+            raise errors.SecretUnavailable(name, "*", "there is no such Secret here") from None
+        except errors.Forbidden:
+            message = "the operator may not read it (RBAC)"
+            raise errors.SecretUnavailable(name, "*", message) from None
+        return {key: _decoded(name, key, value) for key, value in (secret.data or {}).items()}
+
+
+def _decoded(name: str, key: str, value: str) -> SecretStr:
+    try:
+        return SecretStr(base64.b64decode(value).decode())
+    except (binascii.Error, UnicodeDecodeError):
+        raise errors.SecretUnavailable(name, key, "the value is not text in UTF-8") from None
+
+
+async def cluster_id(api: client.ApiClient) -> str:
+    """UID of the namespace `kube-system`, which is this cluster's identity."""
+    with translated():
+        namespace = await client.CoreV1Api(api).read_namespace(
+            "kube-system", _request_timeout=TIMEOUT
+        )
+    return str(namespace.metadata.uid)

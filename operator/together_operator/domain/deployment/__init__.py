@@ -1,0 +1,65 @@
+"""Decisions about a ModelDeployment: from what was observed to a plan. Pure; one row a situation.
+
+This file has the order of the rows; each of the others has the rows of one stretch of its life.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+
+from together_operator.domain.conditions import Health, Reason, Situation
+from together_operator.domain.deployment.actions import DeploymentPlan
+from together_operator.domain.deployment.creation import (
+    creating_deployment,
+    creating_endpoint,
+    lost_deployment,
+    lost_endpoint,
+    waiting_for_model,
+)
+from together_operator.domain.deployment.deletion import deleting
+from together_operator.domain.deployment.observed import Observed
+from together_operator.domain.deployment.serving import serving, settled, without_replicas
+from together_operator.domain.deployment.status import DEPLOY, planned
+from together_operator.domain.outcome import After, Done
+from together_operator.domain.plan import AddFinalizer, Plan, has_finalizer, is_deleting
+
+
+def decide(observed: Observed, now: datetime) -> DeploymentPlan:
+    """The plan for what was observed: that of the first row which has one."""
+    for row in ROWS:
+        plan = row(observed, now)
+        if plan is not None:
+            return _held_back(observed, now, plan)
+    raise AssertionError("the last row always has a plan")
+
+
+def _held_back(o: Observed, now: datetime, plan: DeploymentPlan) -> DeploymentPlan:
+    """`suspend` lets everything be followed and nothing be changed; deletion goes on."""
+    changes = plan.action is not None and not isinstance(plan.action, AddFinalizer)
+    if not o.md.spec.suspend or is_deleting(o.md) or not changes:
+        return plan
+    message = f"spec.suspend is true: {type(plan.action).__name__} is held back."
+    say = Situation(Health.PAUSED, Reason.SUSPENDED, message, DEPLOY)
+    return planned(o, now, say, Done())
+
+
+def _without_finalizer(o: Observed, now: datetime) -> DeploymentPlan | None:
+    del now
+    return None if has_finalizer(o.md) else Plan(o.md.status, After(0), AddFinalizer())
+
+
+Row = Callable[[Observed, datetime], DeploymentPlan | None]
+
+ROWS: tuple[Row, ...] = (
+    deleting,
+    _without_finalizer,
+    settled,
+    waiting_for_model,
+    lost_endpoint,
+    creating_endpoint,
+    lost_deployment,
+    creating_deployment,
+    without_replicas,
+    serving,
+)

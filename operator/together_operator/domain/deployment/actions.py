@@ -1,0 +1,77 @@
+"""The changes in the outside world that a decision about a ModelDeployment can ask for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from together_operator.api.v1alpha1 import DeploymentStatus, ModelDeploymentStatus, ModelStatus
+from together_operator.domain.plan import AddFinalizer, Plan, RemoveFinalizer
+from together_operator.domain.together import NewDeployment, TrafficShare
+
+
+@dataclass(frozen=True, slots=True)
+class CreateEndpoint:
+    """Create the endpoint, for which an intent is stored."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class CreateDeployment:
+    """Create the deployment, for which an intent is stored: from here on money is spent.
+
+    Args:
+        record: what status shall say of it besides its id.
+        model: the model that it serves.
+    """
+
+    endpoint_id: str
+    new: NewDeployment
+    record: DeploymentStatus
+    model: ModelStatus
+
+
+@dataclass(frozen=True, slots=True)
+class ScaleDeployment:
+    """Set the number of replicas."""
+
+    endpoint_id: str
+    deployment_id: str
+    replicas: int
+
+
+@dataclass(frozen=True, slots=True)
+class SetTraffic:
+    """Replace the endpoint's traffic split."""
+
+    endpoint_id: str
+    split: tuple[TrafficShare, ...]
+    etag: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteDeployment:
+    """Delete a stopped deployment."""
+
+    endpoint_id: str
+    deployment_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteEndpoint:
+    """Delete an endpoint without deployments."""
+
+    endpoint_id: str
+
+
+Action = (
+    AddFinalizer
+    | RemoveFinalizer
+    | CreateEndpoint
+    | CreateDeployment
+    | ScaleDeployment
+    | SetTraffic
+    | DeleteDeployment
+    | DeleteEndpoint
+)
+DeploymentPlan = Plan[ModelDeploymentStatus, Action]

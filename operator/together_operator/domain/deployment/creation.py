@@ -1,0 +1,191 @@
+"""Coming into being: the model, the endpoint, then the deployment, each created only once."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from together_operator.api.v1alpha1 import (
+    AdoptionPolicy,
+    CustomModelPhase,
+    DeploymentStatus,
+    ModelStatus,
+)
+from together_operator.domain.conditions import Reason
+from together_operator.domain.deployment.actions import (
+    CreateDeployment,
+    CreateEndpoint,
+    DeploymentPlan,
+)
+from together_operator.domain.deployment.hardware import NoChoice, choose
+from together_operator.domain.deployment.observed import (
+    DEPLOYMENT_INTENT,
+    ENDPOINT_INTENT,
+    Observed,
+    deployment_name,
+    has_deployment,
+    has_endpoint,
+    wanted_name,
+)
+from together_operator.domain.deployment.status import (
+    DEPLOY,
+    MODEL,
+    busy,
+    cost,
+    failed,
+    planned,
+    stalled,
+    with_deployment,
+    with_endpoint,
+)
+from together_operator.domain.outcome import After
+from together_operator.domain.plan import is_deleting, new_intent, seconds_until_safe
+from together_operator.domain.together import Endpoint, NewDeployment
+
+
+def waiting_for_model(o: Observed, now: datetime) -> DeploymentPlan | None:
+    """The row for an object whose model is not there yet. What runs does not need it any more."""
+    if has_deployment(o.md) or o.deployment is not None:
+        return None
+    name = o.md.spec.model_ref.name
+    if o.model is None:
+        message = (
+            f"There is no CustomModel {name} in this namespace: create it, or correct "
+            "spec.modelRef.name."
+        )
+        return failed(o, now, stalled(MODEL, Reason.MODEL_NOT_FOUND, message))
+    if is_deleting(o.model):
+        message = f"CustomModel {name} is being deleted"
+        return failed(o, now, stalled(MODEL, Reason.MODEL_NOT_FOUND, message))
+    ready = next((c for c in o.model.status.conditions if c.type == "Ready"), None)
+    if o.model.status.phase == CustomModelPhase.FAILED:
+        words = ready.message if ready is not None else ""
+        message = f"CustomModel {name} can't become ready: {words}"
+        return failed(o, now, stalled(MODEL, Reason.MODEL_FAILED, message))
+    record = o.model.status.model
+    if ready is None or ready.status != "True" or record is None or record.id is None:
+        words = f"CustomModel {name} is not ready yet"
+        if ready is not None and ready.message:
+            words += f": {ready.message}"
+        # The watch brings the model's changes; this is only in case one gets lost.
+        say = busy(MODEL, Reason.WAITING_FOR_MODEL, words)
+        return planned(o, now, say, After(o.process.poll * 3))
+    return None
+
+
+def lost_endpoint(o: Observed, now: datetime) -> DeploymentPlan | None:
+    """The row for an endpoint that was deleted behind our back: begin again."""
+    if not has_endpoint(o.md) or o.endpoint is not None:
+        return None
+    say = busy(DEPLOY, Reason.CREATING_ENDPOINT, "The endpoint was deleted at Together: once more")
+    status = o.md.status.model_copy(
+        update={"endpoint": None, "deployment": None, "intent": None, "ready_replicas": 0}
+    )
+    return planned(o, now, say, After(0), status=status)
+
+
+def creating_endpoint(o: Observed, now: datetime) -> DeploymentPlan | None:
+    """The row for an object whose endpoint is not known yet."""
+    if has_endpoint(o.md):
+        return None
+    if o.endpoint is not None:
+        return _found_endpoint(o, now, o.endpoint)
+    name, intent = wanted_name(o.md), o.intent(ENDPOINT_INTENT)
+    if intent is not None:
+        wait = seconds_until_safe(intent, o.process, o.last_sent, now)
+        if wait > 0:
+            message = f"Looking if endpoint {name} was created after all"
+            say = busy(DEPLOY, Reason.SETTLING, message)
+            return planned(o, now, say, After(min(wait, o.process.poll)))
+    if intent is None or intent.holder != o.process.holder:
+        attempt = intent.attempt + 1 if intent is not None else 1
+        intent = new_intent(ENDPOINT_INTENT, name, attempt, o.process, now)
+    say = busy(DEPLOY, Reason.CREATING_ENDPOINT, f"Creating endpoint {name}")
+    status = o.md.status.model_copy(update={"intent": intent})
+    return planned(o, now, say, After(0), CreateEndpoint(name), status)
+
+
+def _found_endpoint(o: Observed, now: datetime, endpoint: Endpoint) -> DeploymentPlan:
+    ours = o.is_ours(o.intent(ENDPOINT_INTENT))
+    if ours or o.md.spec.adoption_policy == AdoptionPolicy.ADOPT:
+        say = busy(DEPLOY, Reason.CREATING_DEPLOYMENT, f"Endpoint {endpoint.name} is there")
+        status = with_endpoint(o.md.status, endpoint)
+        return planned(o, now, say, After(0), status=status)
+    message = (
+        f"An endpoint named {endpoint.name} is already at Together and is not this object's. "
+        "Choose another spec.endpointName, or set spec.adoptionPolicy to Adopt to take it over."
+    )
+    status = o.md.status.model_copy(update={"intent": None})
+    return failed(o, now, stalled(DEPLOY, Reason.NAME_TAKEN, message), status)
+
+
+def lost_deployment(o: Observed, now: datetime) -> DeploymentPlan | None:
+    """The row for a deployment that was deleted behind our back: begin again."""
+    if not has_deployment(o.md) or o.deployment is not None:
+        return None
+    message = "The deployment was deleted at Together: once more"
+    say = busy(DEPLOY, Reason.CREATING_DEPLOYMENT, message)
+    status = o.md.status.model_copy(
+        update={"deployment": None, "intent": None, "ready_replicas": 0}
+    )
+    return planned(o, now, say, After(0), status=status)
+
+
+def creating_deployment(o: Observed, now: datetime) -> DeploymentPlan | None:
+    """The row for an endpoint without our deployment. Where 0 replicas are wanted, none is made."""
+    if has_deployment(o.md):
+        return None
+    if o.deployment is not None:
+        # Its name is derived from this object's UID: nobody else can have made it.
+        record = o.md.status.deployment or DeploymentStatus()
+        say = busy(DEPLOY, Reason.PROVISIONING, f"Deployment {o.deployment.name} is there")
+        status = with_deployment(o.md.status, o.deployment, record, None)
+        return planned(o, now, say, After(0), status=status)
+    intent = o.intent(DEPLOYMENT_INTENT)
+    if o.md.spec.replicas == 0 and intent is None:
+        return None
+    if intent is not None:
+        wait = seconds_until_safe(intent, o.process, o.last_sent, now)
+        if wait > 0:
+            message = "Looking if the deployment was created after all"
+            say = busy(DEPLOY, Reason.SETTLING, message)
+            return planned(o, now, say, After(min(wait, o.process.poll)))
+    return _create(o, now)
+
+
+def _create(o: Observed, now: datetime) -> DeploymentPlan:
+    assert o.endpoint is not None  # the rows before see to it  # noqa: S101
+    assert o.model is not None  # noqa: S101
+    assert o.model.status.model is not None  # noqa: S101
+    choice = choose(o.md.spec, o.configs, o.instance_types)
+    if isinstance(choice, NoChoice):
+        return failed(o, now, stalled(DEPLOY, Reason.NO_CONFIG, choice.message))
+    name, intent = deployment_name(o.md, o.process.cluster_id), o.intent(DEPLOYMENT_INTENT)
+    if intent is None or intent.holder != o.process.holder:
+        attempt = intent.attempt + 1 if intent is not None else 1
+        intent = new_intent(DEPLOYMENT_INTENT, name, attempt, o.process, now)
+    model, config, replicas = o.model.status.model, choice.config, o.md.spec.replicas
+    resource = f"projects/{o.endpoint.project_id}/models/{model.id}"
+    if model.revision is not None:
+        resource += f"/revisions/{model.revision}"
+    record = DeploymentStatus(
+        name=name, config=config.id, hardware=config.instance_type, revision=model.revision
+    )
+    action = CreateDeployment(
+        endpoint_id=o.endpoint.id,
+        new=NewDeployment(name, resource, config.resource, replicas, replicas),
+        record=record,
+        model=ModelStatus(id=model.id, name=model.name, revision=model.revision),
+    )
+    say = busy(DEPLOY, Reason.CREATING_DEPLOYMENT, f"Deploying on {config.instance_type}")
+    status = o.md.status.model_copy(
+        update={
+            "intent": intent,
+            "model": action.model,
+            "deployment": record,
+            "cost": cost(choice.cents_per_hour, replicas),
+            "replicas": replicas,
+            "ready_replicas": 0,
+            "replicas_text": f"0/{replicas}",
+        }
+    )
+    return planned(o, now, say, After(o.process.soon), action, status)

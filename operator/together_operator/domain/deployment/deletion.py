@@ -1,0 +1,86 @@
+"""Taking down: stop, take out of the split, delete the deployment, then the endpoint."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from together_operator.api.v1alpha1 import DeletionPolicy
+from together_operator.domain.conditions import Reason
+from together_operator.domain.deployment.actions import (
+    DeleteDeployment,
+    DeleteEndpoint,
+    DeploymentPlan,
+    ScaleDeployment,
+    SetTraffic,
+)
+from together_operator.domain.deployment.observed import (
+    DEPLOYMENT_INTENT,
+    ENDPOINT_INTENT,
+    Observed,
+    has_deployment,
+    has_endpoint,
+)
+from together_operator.domain.deployment.status import busy, planned
+from together_operator.domain.outcome import After, Done
+from together_operator.domain.plan import (
+    Plan,
+    RemoveFinalizer,
+    has_finalizer,
+    is_deleting,
+    is_released,
+    seconds_until_safe,
+)
+from together_operator.domain.together import Deployment, DeploymentState, Endpoint
+
+
+def deleting(o: Observed, now: datetime) -> DeploymentPlan | None:
+    """The row for an object that somebody deleted."""
+    md = o.md
+    if not is_deleting(md):
+        return None
+    if not has_finalizer(md):
+        return Plan(md.status, Done())
+    if is_released(md):
+        return Plan(md.status, Done(), RemoveFinalizer(o.endpoint.name if o.endpoint else ""))
+    if md.spec.deletion_policy == DeletionPolicy.RETAIN:
+        return Plan(md.status, Done(), RemoveFinalizer())
+    ours = has_endpoint(md) or o.is_ours(o.intent(ENDPOINT_INTENT))
+    if o.endpoint is None or not ours:
+        return _settling(o, now, ENDPOINT_INTENT, known=has_endpoint(md)) or Plan(
+            md.status, Done(), RemoveFinalizer()
+        )
+    if o.deployment is not None:
+        return _removing(o, now, o.endpoint, o.deployment)
+    settling = _settling(o, now, DEPLOYMENT_INTENT, known=has_deployment(md))
+    if settling is not None:
+        return settling
+    say = busy("", Reason.DELETING, f"Deleting endpoint {o.endpoint.name}")
+    return planned(o, now, say, After(o.process.soon), DeleteEndpoint(o.endpoint.id))
+
+
+def _settling(o: Observed, now: datetime, kind: str, *, known: bool) -> DeploymentPlan | None:
+    """What was asked for and is not there yet may still appear: wait until it can't."""
+    intent = o.intent(kind)
+    if intent is None or known:
+        return None
+    wait = seconds_until_safe(intent, o.process, o.last_sent, now)
+    if wait <= 0:
+        return None
+    say = busy("", Reason.SETTLING, f"Making sure that no {kind.lower()} appears after all")
+    return planned(o, now, say, After(min(wait, o.process.poll)))
+
+
+def _removing(
+    o: Observed, now: datetime, endpoint: Endpoint, deployment: Deployment
+) -> DeploymentPlan:
+    if deployment.state not in {DeploymentState.STOPPED, DeploymentState.FAILED}:
+        say = busy("", Reason.DELETING, f"Stopping deployment {deployment.name}")
+        running = deployment.max_replicas > 0
+        stop = ScaleDeployment(endpoint.id, deployment.id, 0) if running else None
+        return planned(o, now, say, After(o.process.soon), stop)
+    rest = tuple(share for share in endpoint.traffic if share.deployment_id != deployment.id)
+    if len(rest) != len(endpoint.traffic):
+        say = busy("", Reason.DELETING, f"Taking {deployment.name} out of the traffic split")
+        return planned(o, now, say, After(0), SetTraffic(endpoint.id, rest, endpoint.etag))
+    say = busy("", Reason.DELETING, f"Deleting deployment {deployment.name}")
+    return planned(o, now, say, After(o.process.soon), DeleteDeployment(endpoint.id, deployment.id))

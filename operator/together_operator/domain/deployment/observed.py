@@ -1,0 +1,139 @@
+"""What a decision about a ModelDeployment rests on, and which of it has to be looked at."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum
+
+from together_operator.api.v1alpha1 import (
+    CustomModel,
+    Intent,
+    ModelDeployment,
+    ModelDeploymentPhase,
+)
+from together_operator.domain.names import derived_name, remote_name
+from together_operator.domain.plan import Process, has_finalizer, is_deleting, is_untouched
+from together_operator.domain.together import (
+    Config,
+    Deployment,
+    DeploymentState,
+    Endpoint,
+    InstanceType,
+)
+
+ENDPOINT_INTENT = "Endpoint"
+DEPLOYMENT_INTENT = "Deployment"
+
+
+class Fact(Enum):
+    """Something that has to be looked at before a decision can be made."""
+
+    MODEL = "model"
+    CONFIGS = "configs"
+    ENDPOINT = "endpoint"
+    DEPLOYMENTS = "deployments"
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """Everything that a decision about one ModelDeployment rests on.
+
+    Args:
+        jitter: from 0 up to 1, for the backoff of a failure.
+        model: the CustomModel that is referred to.
+        endpoint: the one with the id in status, else the one that carries the wanted name.
+        deployment: ours on that endpoint; None also when deployments were not looked at.
+        last_sent: when this process last sent a create whose outcome it does not know.
+    """
+
+    md: ModelDeployment
+    process: Process
+    jitter: float = 0.0
+    model: CustomModel | None = None
+    configs: tuple[Config, ...] = ()
+    instance_types: tuple[InstanceType, ...] = ()
+    endpoint: Endpoint | None = None
+    deployment: Deployment | None = None
+    last_sent: datetime | None = None
+
+    @property
+    def resource(self) -> ModelDeployment:
+        """The object."""
+        return self.md
+
+    def intent(self, kind: str) -> Intent | None:
+        """The stored intent, if it is of `kind`."""
+        intent = self.md.status.intent
+        return intent if intent is not None and intent.kind == kind else None
+
+    def is_ours(self, intent: Intent | None) -> bool:
+        """True when what is found under `intent` was created by it."""
+        return intent is not None and not is_untouched(intent, self.process, self.last_sent)
+
+
+def wanted_name(md: ModelDeployment) -> str:
+    """Bare name of the endpoint at Together."""
+    return md.spec.endpoint_name or remote_name(md.metadata.namespace, md.metadata.name)
+
+
+def deployment_name(md: ModelDeployment, cluster_id: str) -> str:
+    """Name of our deployment on the endpoint; nobody else derives the same."""
+    return derived_name(md.metadata.name, "serve", cluster_id, md.metadata.uid)
+
+
+def has_endpoint(md: ModelDeployment) -> bool:
+    """True when status knows the endpoint."""
+    return md.status.endpoint is not None and md.status.endpoint.id is not None
+
+
+def has_deployment(md: ModelDeployment) -> bool:
+    """True when status knows the deployment."""
+    return md.status.deployment is not None and md.status.deployment.id is not None
+
+
+def is_settled(md: ModelDeployment) -> bool:
+    """True when status says that nothing is to do for this generation."""
+    return (
+        md.status.observed_generation == md.metadata.generation
+        and md.status.phase in {ModelDeploymentPhase.READY, ModelDeploymentPhase.STOPPED}
+        and md.status.intent is None
+        and not is_deleting(md)
+        and has_finalizer(md)
+        and has_endpoint(md)
+    )
+
+
+def looks_settled(md: ModelDeployment, endpoint: Endpoint | None) -> bool:
+    """True when the endpoint's own record, from a shared list, agrees with a settled status.
+
+    It spares the look at the endpoint's deployments, which costs a call for each object.
+    """
+    if not is_settled(md) or endpoint is None:
+        return False
+    if md.status.endpoint is None or md.status.endpoint.id != endpoint.id:
+        return False
+    if md.status.deployment is None or md.status.deployment.id is None:
+        return md.spec.replicas == 0
+    ours = next((d for d in endpoint.deployments if d.id == md.status.deployment.id), None)
+    if ours is None:
+        return False
+    state = DeploymentState.STOPPED if md.spec.replicas == 0 else DeploymentState.READY
+    routed = any(share.deployment_id == ours.id and share.weight > 0 for share in endpoint.traffic)
+    return (
+        ours.state is state
+        and (routed or md.spec.replicas == 0)
+        and ours.desired_replicas in {None, md.spec.replicas}
+    )
+
+
+def wanted_facts(md: ModelDeployment) -> frozenset[Fact]:
+    """What has to be looked at, from the object alone."""
+    if is_deleting(md):
+        return frozenset({Fact.ENDPOINT, Fact.DEPLOYMENTS})
+    if not has_finalizer(md):
+        return frozenset()
+    facts = {Fact.ENDPOINT, Fact.DEPLOYMENTS}
+    if not has_deployment(md):
+        facts |= {Fact.MODEL, Fact.CONFIGS}
+    return frozenset(facts)

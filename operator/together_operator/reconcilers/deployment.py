@@ -1,0 +1,222 @@
+"""Reconciles ModelDeployments: looks at what the decision needs, and does what it asks for."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from together_operator.api.v1alpha1 import (
+    CustomModel,
+    ModelDeployment,
+    ModelDeploymentStatus,
+)
+from together_operator.domain import deployment as domain
+from together_operator.domain.deployment import actions, observed, status
+from together_operator.domain.deployment.observed import Fact, Observed
+from together_operator.domain.errors import NotFound, Unavailable
+from together_operator.domain.failures import StageError, during
+from together_operator.domain.plan import is_deleting
+from together_operator.domain.together import Deployment, Endpoint
+from together_operator.engine.store import Body, Store
+from together_operator.ports import Objects, Priority
+from together_operator.reconcilers.account import Account, Accounts
+from together_operator.reconcilers.driver import Reconciler, World
+
+Status = ModelDeploymentStatus
+Fold = Callable[[Status], Status]
+FindModel = Callable[[str, str], Awaitable[CustomModel | None]]
+
+FRESH_SECONDS = 2.0
+"""How old a list may be that tells whether a name is free: the create itself says it for sure."""
+
+
+class DeploymentReconciler(Reconciler[ModelDeployment, Status, Observed, actions.Action]):
+    """See the module. `find_model` gives a CustomModel by namespace and name."""
+
+    def __init__(
+        self,
+        world: World,
+        objects: Objects,
+        store: Store,
+        accounts: Accounts,
+        find_model: FindModel,
+    ) -> None:
+        super().__init__(world, objects, store)
+        self._accounts = accounts
+        self._find_model = find_model
+
+    def parse(self, body: Body) -> ModelDeployment:
+        """The typed object."""
+        return ModelDeployment.model_validate(body)
+
+    def with_status(self, resource: ModelDeployment, status: Status) -> ModelDeployment:
+        """The object with another status."""
+        return resource.model_copy(update={"status": status})
+
+    def status_of(self, resource: ModelDeployment) -> Status:
+        """The object's status."""
+        return resource.status
+
+    def is_settled(self, resource: ModelDeployment) -> bool:
+        """True when status says that nothing is to do."""
+        return observed.is_settled(resource)
+
+    def seconds_to_wait(self, resource: ModelDeployment, now: datetime) -> float:
+        """Rest of the backoff that status holds."""
+        return status.seconds_to_wait(resource, now)
+
+    def unseen(self, resource: ModelDeployment) -> Observed:
+        """The object alone."""
+        return Observed(resource, self.world.process, jitter=self.world.rng.random())
+
+    def decide(self, observed: Observed, now: datetime) -> actions.DeploymentPlan:
+        """The pure decision."""
+        return domain.decide(observed, now)
+
+    def failure(
+        self, observed: Observed, now: datetime, error: StageError
+    ) -> actions.DeploymentPlan:
+        """The pure decision about an error."""
+        return status.failure(observed, now, error)
+
+    # Looking.
+
+    async def gather(self, resource: ModelDeployment) -> Observed:
+        """Look at what `wanted_facts` names, and at nothing else."""
+        facts = observed.wanted_facts(resource)
+        sent = self.world.ledger.last_sent(resource.metadata.uid, resource.status.intent)
+        seen = replace(self.unseen(resource), last_sent=sent)
+        if not facts:
+            return seen
+        if Fact.MODEL in facts:
+            with during(status.MODEL):
+                namespace = resource.metadata.namespace
+                model = await self._find_model(namespace, resource.spec.model_ref.name)
+                seen = replace(seen, model=model)
+        with during(status.DEPLOY):
+            account = await self._account(resource)
+            endpoint = await self._endpoint(resource, account, sent)
+            seen = replace(seen, endpoint=endpoint)
+            if endpoint is not None and not observed.looks_settled(resource, endpoint):
+                seen = replace(seen, deployment=await self._deployment(resource, account, endpoint))
+            if Fact.CONFIGS in facts:
+                seen = await self._with_configs(seen, account)
+        return seen
+
+    async def _account(self, md: ModelDeployment) -> Account:
+        return await self._accounts.of(md.metadata.namespace, md.spec.api_key_secret_ref)
+
+    async def _endpoint(
+        self, md: ModelDeployment, account: Account, last_sent: datetime | None
+    ) -> Endpoint | None:
+        """By the id that status has, else by name."""
+        calm = observed.is_settled(md)
+        age = self.world.process.poll * 6 if calm else FRESH_SECONDS
+        now = account.clock()
+        since = now - age
+        if last_sent is not None:
+            since = max(since, now - (self.world.now() - last_sent).total_seconds())
+        priority = Priority.POLLING if calm else Priority.INTERACTIVE
+        snapshot = await account.endpoints.read(since, priority)
+        known = md.status.endpoint.id if md.status.endpoint is not None else None
+        if known is None:
+            found = snapshot.find(observed.wanted_name(md))
+            return found[0] if found else None
+        listed = snapshot.get(known)
+        if listed is not None:
+            return listed
+        try:
+            return await account.provider.get_endpoint(known)
+        except NotFound:
+            self._distrust_absence(md)
+            return None
+
+    async def _deployment(
+        self, md: ModelDeployment, account: Account, endpoint: Endpoint
+    ) -> Deployment | None:
+        """Ours on the endpoint: by the id that status has, else by its derived name."""
+        try:
+            found = await account.provider.list_deployments(endpoint.id)
+        except NotFound:
+            return None  # the endpoint went between the two looks; the next one sees it
+        record = md.status.deployment
+        name = observed.deployment_name(md, self.world.process.cluster_id)
+        for deployment in found:
+            if deployment.name.rpartition("/")[2] == name:
+                return deployment
+            if record is not None and record.id == deployment.id:
+                return deployment
+        if record is not None and record.id is not None:
+            self._distrust_absence(md)
+        return None
+
+    def _distrust_absence(self, md: ModelDeployment) -> None:
+        """What was created a moment ago may not be visible yet."""
+        if is_deleting(md):
+            return
+        process = self.world.process
+        changed = [c.last_transition_time for c in md.status.conditions if c.type == status.DEPLOY]
+        begun = max([process.started, *changed])
+        if self.world.now() < begun + timedelta(seconds=process.settle + 1):
+            raise Unavailable("What was created is not visible at Together yet")
+
+    async def _with_configs(self, seen: Observed, account: Account) -> Observed:
+        record = seen.model.status.model if seen.model is not None else None
+        if record is None or record.id is None or seen.deployment is not None:
+            return seen
+        return replace(
+            seen,
+            configs=await account.configs(record.id),
+            instance_types=await account.instance_types(),
+        )
+
+    # Acting.
+
+    async def act(self, resource: ModelDeployment, action: actions.Action) -> Fold | None:
+        """Do one thing outside."""
+        stage = "" if is_deleting(resource) else status.DEPLOY
+        with during(stage):
+            account = await self._account(resource)
+            match action:
+                case actions.CreateEndpoint(name):
+                    return await self._create_endpoint(resource, account, name)
+                case actions.CreateDeployment():
+                    return await self._create_deployment(resource, account, action)
+                case actions.ScaleDeployment(endpoint_id, deployment_id, replicas):
+                    await account.provider.scale_deployment(
+                        endpoint_id, deployment_id, replicas, replicas
+                    )
+                case actions.SetTraffic(endpoint_id, split, etag):
+                    endpoint = await account.provider.set_traffic(endpoint_id, split, etag)
+                    account.endpoints.put(endpoint)
+                case actions.DeleteDeployment(endpoint_id, deployment_id):
+                    with contextlib.suppress(NotFound):
+                        await account.provider.delete_deployment(endpoint_id, deployment_id)
+                case actions.DeleteEndpoint(endpoint_id):
+                    with contextlib.suppress(NotFound):
+                        await account.provider.delete_endpoint(endpoint_id)
+                    account.endpoints.remove(endpoint_id)
+        return None
+
+    async def _create_endpoint(self, md: ModelDeployment, account: Account, name: str) -> Fold:
+        endpoint = await self.world.ledger.send(
+            md.metadata.uid,
+            observed.ENDPOINT_INTENT,
+            lambda: account.provider.create_endpoint(name),
+        )
+        account.endpoints.put(endpoint)
+        return lambda before: status.with_endpoint(before, endpoint)
+
+    async def _create_deployment(
+        self, md: ModelDeployment, account: Account, action: actions.CreateDeployment
+    ) -> Fold:
+        deployment = await self.world.ledger.send(
+            md.metadata.uid,
+            observed.DEPLOYMENT_INTENT,
+            lambda: account.provider.create_deployment(action.endpoint_id, action.new),
+        )
+        return lambda before: status.with_deployment(
+            before, deployment, action.record, action.model
+        )
