@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
+from tests.integration.crds.cases.case import ENUM, PATTERN, TOO_BIG, TOO_SMALL
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,10 +18,10 @@ if TYPE_CHECKING:
 CRDS = Path(__file__).parents[3] / "crds"
 
 KEYWORDS = {
-    "enum": "supported values",
-    "pattern": "should match",
-    "minimum": "should be greater than or equal to",
-    "maximum": "should be less than or equal to",
+    "enum": ENUM,
+    "pattern": PATTERN,
+    "minimum": TOO_SMALL,
+    "maximum": TOO_BIG,
 }
 """Schema keywords that must have examples, with the API server's words for a violation."""
 
