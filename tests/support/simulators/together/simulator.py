@@ -5,12 +5,12 @@ import shutil
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import aiohttp
 from aiohttp import web
 
+from tests.support.simulators.hosting import AsyncServer
 from tests.support.simulators.together import control, inference_routes, routes
 from tests.support.simulators.together.audit import AuditEntry
 from tests.support.simulators.together.behaviour import Behaviour
@@ -34,8 +34,8 @@ _FETCH_TIMEOUT = 600.0
 _SAVE_DELAY = 0.2
 
 
-class TogetherSimulator:
-    """A simulated Together, used as an async context manager.
+class TogetherSimulator(AsyncServer):
+    """A simulated Together: `async with TogetherSimulator() as sim`, or hosted in a thread.
 
     Args:
         time_scale: simulated seconds that pass in one real one (provisioning, bills).
@@ -99,11 +99,11 @@ class TogetherSimulator:
 
     def state(self) -> dict[str, Any]:
         """What is there and what it cost, as `GET /_sim/state` has it."""
-        return self.platform.state()
+        return self.on_loop(self.platform.state)
 
     def audit(self) -> list[AuditEntry]:
         """Every mutating call so far."""
-        return list(self.platform.audit.entries)
+        return self.on_loop(lambda: list(self.platform.audit.entries))
 
     def calls(self, route: str) -> int:
         """Number of calls so far to `METHOD route`, reads included."""
@@ -111,34 +111,23 @@ class TogetherSimulator:
 
     def add_fault(self, fault: Fault) -> None:
         """Let something go wrong."""
-        self.platform.faults.rules.append(fault)
+        self.on_loop(lambda: self.platform.faults.rules.append(fault))
 
     def clear_faults(self) -> None:
         """Let nothing more go wrong."""
-        self.platform.faults.rules.clear()
+        self.on_loop(self.platform.faults.rules.clear)
 
     def behave(self, **changes: object) -> None:
         """Set switches of the behaviour, such as `capacity={"1xnvidia-h100-80gb": 0}`."""
-        self.platform.behave(self.platform.behaviour.merge(changes))
+        self.on_loop(lambda: self.platform.behave(self.platform.behaviour.merge(changes)))
 
     def behave_well(self) -> None:
         """Reset the behaviour."""
-        self.platform.behave(Behaviour())
-
-    async def __aenter__(self) -> Self:
-        await self.start()
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await self.stop()
+        self.on_loop(lambda: self.platform.behave(Behaviour()))
 
     async def start(self) -> None:
         """Serve, and take up what the state file holds."""
+        self.bind()
         self._platform = platform = Platform(
             projects=[PROJECT, OTHER_PROJECT],
             keys=self._keys,
