@@ -7,6 +7,7 @@ import click
 from together_operator import __version__
 
 _LAZY = {
+    "run": "together_operator.run_cli:run_command",
     "archive": "together_operator.archive_cli:archive_command",
 }
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, cast
 
 from kubernetes.aio import client
 
@@ -23,7 +23,9 @@ class KubeJobs:
         clock: monotonic seconds.
     """
 
-    def __init__(self, api: client.ApiClient, log_interval: float, clock: Any) -> None:
+    def __init__(
+        self, api: client.ApiClient, log_interval: float, clock: Callable[[], float]
+    ) -> None:
         self._client = api
         self._batch = client.BatchV1Api(api)
         self._core = client.CoreV1Api(api)
@@ -50,7 +52,9 @@ class KubeJobs:
         try:
             with translated():
                 await self._batch.create_namespaced_job(
-                    manifest["metadata"]["namespace"], dict(manifest), _request_timeout=TIMEOUT
+                    manifest["metadata"]["namespace"],
+                    cast("client.V1Job", dict(manifest)),  # the client sends dictionaries as such
+                    _request_timeout=TIMEOUT,
                 )
         except errors.Conflict:
             return
@@ -102,5 +106,5 @@ class KubeJobs:
         return line
 
     def _plain(self, item: Any) -> dict[str, Any]:
-        plain: dict[str, Any] = self._client.sanitize_for_serialization(item)
+        plain: dict[str, Any] = self._client.sanitize_for_serialization(item)  # type: ignore[no-untyped-call]
         return plain

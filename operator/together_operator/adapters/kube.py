@@ -11,7 +11,7 @@ import binascii
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import aiohttp
 from kubernetes.aio import client
@@ -73,18 +73,18 @@ class KubeObjects:
         """The live object, or None."""
         try:
             with translated():
-                found: dict[str, Any] = await self._api.get_namespaced_custom_object(
+                found = await self._api.get_namespaced_custom_object(
                     GROUP, VERSION, key.namespace, self._plural, key.name, _request_timeout=TIMEOUT
                 )
         except errors.NotFound:
             return None
-        return found
+        return _body(found)
 
     async def write_status(self, body: Body, status: Mapping[str, Any]) -> Body:
         """Replace the status; the body's resourceVersion is the precondition."""
         metadata = body["metadata"]
         with translated():
-            after: dict[str, Any] = await self._api.replace_namespaced_custom_object_status(
+            after = await self._api.replace_namespaced_custom_object_status(
                 GROUP,
                 VERSION,
                 metadata["namespace"],
@@ -93,7 +93,7 @@ class KubeObjects:
                 {**body, "status": dict(status)},
                 _request_timeout=TIMEOUT,
             )
-        return after
+        return _body(after)
 
     async def set_finalizers(self, body: Body, finalizers: Sequence[str]) -> Body | None:
         """Replace the finalizers; the body's resourceVersion is the precondition."""
@@ -106,7 +106,7 @@ class KubeObjects:
         }
         try:
             with translated():
-                after: dict[str, Any] = await self._api.patch_namespaced_custom_object(
+                after = await self._api.patch_namespaced_custom_object(
                     GROUP,
                     VERSION,
                     metadata["namespace"],
@@ -118,7 +118,11 @@ class KubeObjects:
                 )
         except errors.NotFound:
             return None
-        return after
+        return _body(after)
+
+
+def _body(answer: object) -> Body:
+    return cast("Body", answer)
 
 
 class KubeSecrets:
@@ -142,7 +146,7 @@ class KubeSecrets:
         return {key: _decoded(name, key, value) for key, value in (secret.data or {}).items()}
 
 
-def _decoded(name: str, key: str, value: str) -> SecretStr:
+def _decoded(name: str, key: str, value: bytes | str) -> SecretStr:
     try:
         return SecretStr(base64.b64decode(value).decode())
     except (binascii.Error, UnicodeDecodeError):
@@ -155,4 +159,4 @@ async def cluster_id(api: client.ApiClient) -> str:
         namespace = await client.CoreV1Api(api).read_namespace(
             "kube-system", _request_timeout=TIMEOUT
         )
-    return str(namespace.metadata.uid)
+    return str(namespace.metadata.uid if namespace.metadata is not None else "")

@@ -14,8 +14,6 @@ from together_operator.api.v1alpha1 import CustomModelSpec
 from together_operator.domain.conditions import Reason
 from together_operator.domain.errors import InputError
 
-ARCHIVE_SUFFIXES = (".zip", ".tar", ".tar.gz")
-
 
 @dataclass(frozen=True, slots=True)
 class SourceFacts:
@@ -36,7 +34,7 @@ class SourceFacts:
 
 def needs_archive(spec: CustomModelSpec) -> bool:
     """True for a source that Together can't fetch as it is."""
-    return spec.source.s3 is not None and not spec.source.s3.uri.endswith(ARCHIVE_SUFFIXES)
+    return spec.source.s3 is not None and not spec.source.s3.is_archive
 
 
 def source_digest(spec: CustomModelSpec) -> str:
@@ -50,7 +48,7 @@ def source_digest(spec: CustomModelSpec) -> str:
     elif source.s3 is not None:
         parts = ["s3", source.s3.uri, source.s3.endpoint_url or ""]
     else:
-        assert source.presigned_url is not None  # the CRD's rule: exactly one source  # noqa: S101
+        assert source.presigned_url is not None  # the CRD's rule: exactly one source
         reference = source.presigned_url.secret_key_ref
         parts = ["presignedURL", reference.name, reference.key]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
@@ -63,7 +61,7 @@ def source_text(spec: CustomModelSpec) -> str:
         return f"hf://{source.hugging_face.repo}"
     if source.s3 is not None:
         return source.s3.uri
-    assert source.presigned_url is not None  # noqa: S101
+    assert source.presigned_url is not None
     return f"secret/{source.presigned_url.secret_key_ref.name}"
 
 

@@ -83,7 +83,7 @@ def _new_source(o: Observed, now: datetime) -> ModelPlan | None:
 
 def _drifted(o: Observed, now: datetime) -> ModelPlan | None:
     """Description and visibility follow the spec, whoever changed them."""
-    assert o.model is not None  # the rows before see to it  # noqa: S101
+    assert o.model is not None  # the rows before see to it
     spec = o.cm.spec
     internal = spec.visibility == Visibility.INTERNAL
     visibility = RemoteVisibility.INTERNAL if internal else RemoteVisibility.PRIVATE
@@ -98,7 +98,7 @@ def _drifted(o: Observed, now: datetime) -> ModelPlan | None:
 
 
 def _ready(o: Observed, now: datetime) -> ModelPlan:
-    assert o.model is not None  # noqa: S101
+    assert o.model is not None
     say = Situation(Health.READY, Reason.READY, f"{o.model.name} can be deployed")
     status = o.cm.status.model_copy(update={"retry": None, "intent": None})
     return planned(o, now, say, Done(), status=status)

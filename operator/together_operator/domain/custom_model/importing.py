@@ -56,7 +56,7 @@ def importing(o: Observed, now: datetime) -> ModelPlan | None:
 
 
 def _start(o: Observed, now: datetime, intent: Intent) -> ModelPlan:
-    assert o.model is not None  # the rows before see to it  # noqa: S101
+    assert o.model is not None  # the rows before see to it
     say = busy(IMPORT, Reason.IMPORTING, f"Starting import, attempt {intent.attempt}")
     status = o.cm.status.model_copy(update={"intent": intent})
     action = StartImport(o.model.id, intent.attempt, source_digest(o.cm.spec))
@@ -113,7 +113,7 @@ def _following(o: Observed, now: datetime, current: ImportStatus) -> ModelPlan:
 
 def _validating(o: Observed, now: datetime, current: ImportStatus) -> ModelPlan:
     """An import counts once the revision that it made has passed validation."""
-    assert o.model is not None  # noqa: S101
+    assert o.model is not None
     if o.revision is None or o.revision.validation == "PENDING":
         say = busy(IMPORT, Reason.IMPORTING, "Together validates the new revision")
         return planned(o, now, say, After(o.process.soon))

@@ -153,9 +153,9 @@ def creating_deployment(o: Observed, now: datetime) -> DeploymentPlan | None:
 
 
 def _create(o: Observed, now: datetime) -> DeploymentPlan:
-    assert o.endpoint is not None  # the rows before see to it  # noqa: S101
-    assert o.model is not None  # noqa: S101
-    assert o.model.status.model is not None  # noqa: S101
+    assert o.endpoint is not None  # the rows before see to it
+    assert o.model is not None
+    assert o.model.status.model is not None
     choice = choose(o.md.spec, o.configs, o.instance_types)
     if isinstance(choice, NoChoice):
         return failed(o, now, stalled(DEPLOY, Reason.NO_CONFIG, choice.message))

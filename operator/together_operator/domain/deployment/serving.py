@@ -53,8 +53,8 @@ def without_replicas(o: Observed, now: datetime) -> DeploymentPlan | None:
 
 def serving(o: Observed, now: datetime) -> DeploymentPlan:
     """The last row: bring the deployment to where the spec wants it, and say where it is."""
-    assert o.endpoint is not None  # the rows before see to it  # noqa: S101
-    assert o.deployment is not None  # noqa: S101
+    assert o.endpoint is not None  # the rows before see to it
+    assert o.deployment is not None
     deployment, replicas = o.deployment, o.md.spec.replicas
     status = _followed(o, deployment)
     wanted = (replicas, replicas)

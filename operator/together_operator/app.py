@@ -1,0 +1,239 @@
+"""Composition root: builds everything and knows everyone. Nothing here decides anything."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import signal
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+
+import structlog
+from kubernetes.aio import client
+from kubernetes.aio import config as kube_config
+from pydantic import SecretStr
+
+from together_operator.adapters.hub import HuggingFaceHub
+from together_operator.adapters.jobs import KubeJobs
+from together_operator.adapters.kube import KubeObjects, KubeSecrets, cluster_id
+from together_operator.adapters.s3 import S3Archives
+from together_operator.adapters.together_v2 import TogetherV2
+from together_operator.api.v1alpha1 import CustomModel, ModelDeployment
+from together_operator.config import Config
+from together_operator.domain.backoff import Backoff
+from together_operator.domain.plan import Process
+from together_operator.engine.runner import Runner, Settings
+from together_operator.engine.store import Body, Key, Store
+from together_operator.reconcilers.account import Accounts
+from together_operator.reconcilers.custom_model import CustomModelReconciler, Outside
+from together_operator.reconcilers.deployment import DeploymentReconciler
+from together_operator.reconcilers.driver import World
+from together_operator.reconcilers.ledger import Ledger
+from together_operator.shell import watch
+from together_operator.shell.health import HealthServer
+from together_operator.shell.lease import LeaseGate
+from together_operator.telemetry import Metrics
+
+log = structlog.get_logger(__name__)
+
+CUSTOM_MODELS = CustomModel.definition.plural
+MODEL_DEPLOYMENTS = ModelDeployment.definition.plural
+
+STUCK_SECONDS = 120.0
+"""A queue that makes no progress for this long fails the liveness probe."""
+
+MAX_THREADS = 16
+"""Threads for boto3 and huggingface_hub, which have no asynchronous interface."""
+
+
+class Operator:
+    """One run of the operator."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.metrics = Metrics()
+        self.stop = asyncio.Event()
+        self.events = watch.KopfEvents()
+        self.models = Store()
+        self.deployments = Store()
+        self.runners: tuple[Runner, ...] = ()
+        self._watching = False
+
+    async def run(self) -> None:
+        """Run until SIGTERM or SIGINT, or until the Lease or kopf is lost."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.stop.set)
+        await load_kube_config()
+        async with client.ApiClient() as api:
+            gate = self._gate(api)
+            health = HealthServer(
+                self.metrics, self._alive, lambda: self._ready(gate), self._refresh
+            )
+            await health.start(self.config.http_port)
+            log.info("started", http_port=health.port, identity=self.config.identity)
+            with ThreadPoolExecutor(MAX_THREADS, "blocking") as threads:
+                try:
+                    await self._run(api, gate, threads)
+                finally:
+                    await gate.release()
+                    await health.stop()
+        log.info("stopped")
+
+    async def _run(
+        self, api: client.ApiClient, gate: LeaseGate, threads: ThreadPoolExecutor
+    ) -> None:
+        acquired = asyncio.Event()
+        election = asyncio.create_task(gate.run(acquired.set), name="lease")
+        stopping = asyncio.create_task(self.stop.wait(), name="stop")
+        waiting = asyncio.create_task(acquired.wait(), name="acquire")
+        await asyncio.wait({election, stopping, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        watching: asyncio.Task[None] | None = None
+        if acquired.is_set() and not self.stop.is_set():
+            self.metrics.leader.set(1)
+            await self._build(api, gate, threads)
+            handlers = watch.registry(
+                {CUSTOM_MODELS: self._on_model, MODEL_DEPLOYMENTS: self._on_deployment},
+                self.metrics,
+                self.events,
+                self._on_ready,
+            )
+            watching = asyncio.create_task(
+                watch.run(handlers, self.config.namespaces, self.stop), name="kopf"
+            )
+            await asyncio.wait({election, stopping, watching}, return_when=asyncio.FIRST_COMPLETED)
+        self.stop.set()
+        self.metrics.leader.set(0)
+        for runner in self.runners:
+            await runner.stop()
+        for task in (election, stopping, waiting):
+            task.cancel()
+        await asyncio.gather(election, stopping, waiting, return_exceptions=True)
+        if watching is not None:
+            await watching
+
+    def _gate(self, api: client.ApiClient) -> LeaseGate:
+        config = self.config
+        return LeaseGate(
+            api, config.lease_namespace, config.lease_name, config.identity, config.lease_seconds
+        )
+
+    async def _build(
+        self, api: client.ApiClient, gate: LeaseGate, threads: ThreadPoolExecutor
+    ) -> None:
+        config, rng = self.config, random.Random()  # noqa: S311 - jitter, no secret
+        backoff = Backoff(base=min(1.0, config.retry_max_seconds), cap=config.retry_max_seconds)
+        process = Process(
+            cluster_id=config.cluster_id or await cluster_id(api),
+            holder=f"{config.identity}-{rng.randrange(16**6):06x}",
+            started=_now(),
+            settle=config.settle_seconds,
+            poll=config.poll_seconds,
+            backoff=backoff,
+        )
+        world = World(process, gate, self.events, Ledger(_now), _now, rng)
+        secrets = KubeSecrets(api)
+        accounts = Accounts(config.api_key, self._connect, secrets)
+        outside = Outside(
+            accounts=accounts,
+            secrets=secrets,
+            jobs=KubeJobs(api, min(5.0, config.poll_seconds), time.monotonic),
+            archives=S3Archives(threads),
+            hub=HuggingFaceHub(str(config.hub_endpoint).rstrip("/"), threads),
+            archive_image=config.archive_image,
+        )
+        model_objects = KubeObjects(api, CUSTOM_MODELS)
+
+        async def find_model(namespace: str, name: str) -> CustomModel | None:
+            key = Key(namespace, name)
+            body = self.models.get(key) or await model_objects.get(key)
+            return CustomModel.model_validate(body) if body is not None else None
+
+        settings = Settings(config.workers, config.resync_seconds, backoff)
+        reconcile_models = CustomModelReconciler(
+            world, model_objects, self.models, outside, self._users
+        )
+        reconcile_deployments = DeploymentReconciler(
+            world,
+            KubeObjects(api, MODEL_DEPLOYMENTS),
+            self.deployments,
+            accounts,
+            find_model,
+        )
+        self.runners = (
+            Runner(CUSTOM_MODELS, reconcile_models, self.models, settings, self.metrics, rng),
+            Runner(
+                MODEL_DEPLOYMENTS,
+                reconcile_deployments,
+                self.deployments,
+                settings,
+                self.metrics,
+                rng,
+            ),
+        )
+
+    def _connect(self, key: SecretStr) -> TogetherV2:
+        return TogetherV2(
+            key, str(self.config.base_url).rstrip("/"), project_id=self.config.project_id
+        )
+
+    async def _on_ready(self) -> None:
+        self._watching = True
+        for runner in self.runners:
+            runner.start()
+
+    def _on_model(self, body: Body, deleted: bool) -> None:
+        models, deployments = self.runners
+        models.observed(body, deleted=deleted)
+        for key in self._referring(body["metadata"]["namespace"], body["metadata"]["name"]):
+            deployments.queue.add(key)
+
+    def _on_deployment(self, body: Body, deleted: bool) -> None:
+        models, deployments = self.runners
+        deployments.observed(body, deleted=deleted)
+        name = body.get("spec", {}).get("modelRef", {}).get("name")
+        model = self.models.get(Key(body["metadata"]["namespace"], name or ""))
+        if deleted and model is not None and "deletionTimestamp" in model["metadata"]:
+            models.queue.add(Key(body["metadata"]["namespace"], name))
+
+    def _referring(self, namespace: str, model: str) -> Iterator[Key]:
+        for body in self.deployments.in_namespace(namespace):
+            if body.get("spec", {}).get("modelRef", {}).get("name") == model:
+                yield Key(namespace, body["metadata"]["name"])
+
+    def _users(self, namespace: str, model: str) -> list[str]:
+        return sorted(key.name for key in self._referring(namespace, model))
+
+    def _alive(self) -> str | None:
+        stuck = [runner.kind for runner in self.runners if runner.is_stuck(STUCK_SECONDS)]
+        return f"no progress: {', '.join(stuck)}" if stuck else None
+
+    def _ready(self, gate: LeaseGate) -> str | None:
+        if not self._watching:
+            return "not watching yet"
+        return None if gate.is_held() else "does not hold the Lease"
+
+    def _refresh(self) -> None:
+        for runner in self.runners:
+            self.metrics.queue_depth.labels(runner.kind).set(len(runner.queue))
+            self.metrics.objects.labels(runner.kind).set(len(runner.store))
+
+
+async def load_kube_config() -> None:
+    """KUBECONFIG or the usual file outside of a cluster, the service account within one."""
+    with contextlib.suppress(kube_config.ConfigException):
+        kube_config.load_incluster_config()  # type: ignore[no-untyped-call]
+        return
+    await kube_config.load_kube_config()  # type: ignore[no-untyped-call]
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def run(config: Config) -> None:
+    """Run the operator until it is told to stop."""
+    asyncio.run(Operator(config).run())

@@ -1,0 +1,122 @@
+"""Configuration from the environment. A wrong value ends the start with one clear line."""
+
+from __future__ import annotations
+
+import socket
+import uuid
+from typing import Annotated, Literal
+
+from pydantic import AliasChoices, Field, HttpUrl, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+PREFIX = "TOGETHER_OPERATOR_"
+
+
+def _unprefixed(name: str) -> AliasChoices:
+    return AliasChoices(name)
+
+
+class ConfigError(Exception):
+    """The configuration is wrong; the message is one line that names the variable."""
+
+
+class Config(BaseSettings):
+    """All settings of `together-operator run`. Times are in seconds."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
+
+    api_key: SecretStr | None = Field(
+        default=None,
+        validation_alias=_unprefixed("TOGETHER_API_KEY"),
+        description="The operator's own Together key, for objects without spec.apiKeySecretRef.",
+    )
+    base_url: HttpUrl = Field(
+        default=HttpUrl("https://api.together.ai"),
+        validation_alias=_unprefixed("TOGETHER_BASE_URL"),
+        description="Together's management API.",
+    )
+    project_id: str | None = Field(
+        default=None,
+        validation_alias=_unprefixed("TOGETHER_PROJECT_ID"),
+        description="Project to work in; only keys of an organization need it.",
+    )
+    hub_endpoint: HttpUrl = Field(
+        default=HttpUrl("https://huggingface.co"),
+        validation_alias=_unprefixed("HF_ENDPOINT"),
+        description="Hugging Face, for metadata of repositories.",
+    )
+    namespaces: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(), description="Namespaces to serve, comma-separated; empty: all of them."
+    )
+    archive_image: str = Field(
+        default="together-operator:latest", description="Image of the archive Jobs."
+    )
+    api_version: Literal["v2"] = Field(default="v2", description="Version of Together's API.")
+    poll_seconds: float = Field(
+        default=10.0, gt=0, le=3600, description="Between looks at something that is under way."
+    )
+    resync_seconds: float = Field(
+        default=600.0, gt=0, description="Between looks at something that is settled."
+    )
+    settle_seconds: float = Field(
+        default=30.0,
+        ge=0,
+        description="After which a create whose answer was lost shows in lists, if it happened.",
+    )
+    retry_max_seconds: float = Field(
+        default=300.0, gt=0, description="Longest delay between tries of something that failed."
+    )
+    workers: int = Field(default=16, ge=1, le=256, description="Reconciles at once, of each kind.")
+    cluster_id: str | None = Field(
+        default=None, description="Identity of this cluster; default: UID of kube-system."
+    )
+    http_port: int = Field(
+        default=8080, ge=0, le=65535, description="Of /livez, /readyz and /metrics; 0: any free."
+    )
+    log_format: Literal["console", "json"] | None = Field(
+        default=None, description="Of the log; default: console on a terminal, else json."
+    )
+    lease_namespace: str = Field(
+        default="default",
+        validation_alias=AliasChoices(f"{PREFIX}LEASE_NAMESPACE", "POD_NAMESPACE"),
+        description="Where the Lease is that lets only one operator act.",
+    )
+    lease_name: str = Field(default="together-operator", description="Name of the Lease.")
+    lease_seconds: float = Field(
+        default=15.0, ge=3, le=300, description="How long a Lease holds without being renewed."
+    )
+    identity: str = Field(
+        default_factory=lambda: f"{socket.gethostname()}_{uuid.uuid4().hex[:8]}",
+        validation_alias=AliasChoices(f"{PREFIX}IDENTITY", "POD_NAME"),
+        description="Holder of the Lease; a restarted container of the same pod is the same.",
+    )
+
+    @field_validator("namespaces", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(name.strip() for name in value.split(",") if name.strip())
+        return value
+
+    @field_validator("api_key", mode="after")
+    @classmethod
+    def _not_blank(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is None or not value.get_secret_value().strip():
+            return None
+        return SecretStr(value.get_secret_value().strip())
+
+
+def load() -> Config:
+    """The configuration of this process.
+
+    Raises:
+        ConfigError: a variable's value is wrong. The message does not repeat the value, which
+            may be a secret.
+    """
+    try:
+        return Config()
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        name = str(first["loc"][0]) if first["loc"] else "?"
+        variable = name if name.isupper() else f"{PREFIX}{name.upper()}"
+        raise ConfigError(f"{variable}: {first['msg']}") from None

@@ -1,0 +1,101 @@
+"""Kopf's part: list, watch, reconnect, authenticate, post events. Its handlers only enqueue."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
+
+import kopf
+
+from together_operator.api.v1alpha1 import GROUP, VERSION
+from together_operator.engine.store import Body
+from together_operator.telemetry import Metrics
+
+Observe = Callable[[Body, bool], None]
+
+
+class KopfEvents:
+    """`Events` of the ports, through kopf's poster, which queues, retries and never blocks.
+
+    Kopf finds its queue in context variables, which are set where its handlers run: `bind` is
+    called there once.
+    """
+
+    def __init__(self) -> None:
+        self._context: contextvars.Context | None = None
+
+    def bind(self) -> None:
+        """Remember the context of a running kopf handler."""
+        self._context = contextvars.copy_context()
+
+    def publish(self, body: Body, *, warning: bool, reason: str, message: str) -> None:
+        """Have an event recorded for an object."""
+        if self._context is not None:
+            kind = "Warning" if warning else "Normal"
+            # Only the parts that identify the object: kopf wants a body of its own type.
+            subject = kopf.Body({k: body[k] for k in ("apiVersion", "kind", "metadata")})
+            self._context.run(kopf.event, subject, type=kind, reason=reason, message=message)
+
+
+def settings() -> kopf.OperatorSettings:
+    """Kopf's settings. Those not named here are kopf's own defaults."""
+    ours = kopf.OperatorSettings()
+    # Peering compares clocks and has no fencing; the Lease and stored intents are ours instead.
+    ours.peering.standalone = True
+    # A watch that is never closed can go silent behind a proxy (kopf#585, kopf#955): the server
+    # ends it after five minutes, and the client a little later if the server did not.
+    ours.watching.server_timeout = 300
+    ours.watching.client_timeout = 330
+    ours.watching.connect_timeout = 30
+    # Kopf's default of five minutes would hide a hanging API server from the liveness probe.
+    ours.networking.request_timeout = 30
+    # Only what we publish ourselves becomes an event, never kopf's own log lines.
+    ours.posting.loggers = False
+    return ours
+
+
+def registry(
+    observers: Mapping[str, Observe],
+    metrics: Metrics,
+    events: KopfEvents,
+    on_ready: Callable[[], Awaitable[None]],
+) -> kopf.OperatorRegistry:
+    """Handlers for the kinds named by their plurals; each only hands the body on.
+
+    Args:
+        observers: take the body, and whether the event said that the object was deleted.
+        on_ready: called once, when kopf starts.
+    """
+    handlers = kopf.OperatorRegistry()
+
+    @kopf.on.startup(registry=handlers)
+    async def startup(**_: Any) -> None:
+        events.bind()
+        await on_ready()
+
+    def watch(plural: str, observe: Observe) -> None:
+        @kopf.on.event(GROUP, VERSION, plural, registry=handlers, id=f"enqueue-{plural}")
+        async def enqueue(event: Any, **_: Any) -> None:
+            metrics.watch_events.labels(plural).inc()
+            metrics.last_watch_event.labels(plural).set(time.time())
+            observe(event["object"], event["type"] == "DELETED")
+
+    for plural, observe in observers.items():
+        watch(plural, observe)
+    return handlers
+
+
+async def run(
+    handlers: kopf.OperatorRegistry, namespaces: Sequence[str], stop: asyncio.Event
+) -> None:
+    """Watch until `stop` is set, or until kopf gives up, which ends the process."""
+    await kopf.operator(
+        registry=handlers,
+        settings=settings(),
+        clusterwide=not namespaces,
+        namespaces=list(namespaces),
+        stop_flag=stop,
+    )

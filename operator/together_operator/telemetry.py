@@ -1,0 +1,126 @@
+"""Logs (structlog) and metrics (prometheus-client). Names are documented in docs/metrics.md."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Literal
+
+import structlog
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+
+
+def configure_logging(log_format: Literal["console", "json"] | None) -> None:
+    """One line an event on stderr; other libraries' records take the same way."""
+    console = log_format == "console" or (log_format is None and sys.stderr.isatty())
+    shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    renderer: structlog.typing.Processor = (
+        structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+        if console
+        else structlog.processors.JSONRenderer()
+    )
+    exceptions: structlog.typing.Processor = (
+        structlog.processors.format_exc_info
+        if not console
+        else structlog.processors.UnicodeDecoder()
+    )
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                exceptions,
+                renderer,
+            ],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(logging.INFO)
+    # Each of these logs every request, some of them with URLs.
+    for noisy in ("httpx", "httpcore", "botocore", "urllib3", "aiohttp.access", "kubernetes"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    # What kopf does is our own log's business, as long as nothing is wrong.
+    logging.getLogger("kopf").setLevel(logging.WARNING)
+
+
+class Metrics:
+    """Every metric of the operator, in a registry of its own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.reconciles = Counter(
+            "together_operator_reconciles",
+            "Reconciles by kind and outcome.",
+            ("kind", "outcome"),
+            registry=self.registry,
+        )
+        self.reconcile_seconds = Histogram(
+            "together_operator_reconcile_seconds",
+            "Duration of a reconcile.",
+            ("kind",),
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+        self.queue_seconds = Histogram(
+            "together_operator_queue_seconds",
+            "How long a key waited for a worker.",
+            ("kind",),
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+        self.queue_depth = Gauge(
+            "together_operator_queue_depth",
+            "Keys that wait for a worker.",
+            ("kind",),
+            registry=self.registry,
+        )
+        self.objects = Gauge(
+            "together_operator_objects",
+            "Objects that are known.",
+            ("kind",),
+            registry=self.registry,
+        )
+        self.watch_events = Counter(
+            "together_operator_watch_events",
+            "Events that the watch delivered.",
+            ("kind",),
+            registry=self.registry,
+        )
+        self.last_watch_event = Gauge(
+            "together_operator_last_watch_event_timestamp_seconds",
+            "When the watch last delivered an event.",
+            ("kind",),
+            registry=self.registry,
+        )
+        self.leader = Gauge(
+            "together_operator_leader",
+            "1 while this process holds the Lease.",
+            registry=self.registry,
+        )
+        self.api_calls = Counter(
+            "together_operator_api_calls",
+            "Calls to Together by method, resource and status code.",
+            ("method", "resource", "code"),
+            registry=self.registry,
+        )
+
+    def reconciled(self, kind: str, outcome: str, seconds: float, waited: float) -> None:
+        """One reconcile ended after `seconds`, having waited `waited` seconds for a worker."""
+        self.reconciles.labels(kind, outcome).inc()
+        self.reconcile_seconds.labels(kind).observe(seconds)
+        self.queue_seconds.labels(kind).observe(waited)
