@@ -33,3 +33,30 @@ crds: $(STAMP) ## Write crds/*.yaml from the pydantic models
 .PHONY: check-crds
 check-crds: $(STAMP) ## Fail when crds/*.yaml differ from the pydantic models
 	@$(BIN)/python -m together_operator.api.crd --check crds
+
+.PHONY: demo
+demo: $(STAMP) ## The main job on a throw-away cluster (KEEP=1 leaves it running)
+	@$(BIN)/python -m hack.demo
+
+.PHONY: format
+format: $(STAMP) ## Format and fix what can be fixed
+	@$(BIN)/ruff format --quiet .
+	@$(BIN)/ruff check --quiet --fix .
+
+.PHONY: check
+check: $(STAMP) check-crds ## Format, lint, types, layers, dependencies, generated files
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy operator tests hack
+	@$(BIN)/lint-imports
+	@$(BIN)/deptry operator tests hack
+
+.PHONY: test
+test: $(STAMP) ## All tests that need neither root nor containers, a real kube-apiserver included
+	@$(BIN)/python -m tests.support.cluster build
+	@$(BIN)/python -m pytest
+
+.PHONY: clean
+clean: ## Remove what the targets made in this folder (binaries stay in the user's cache)
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

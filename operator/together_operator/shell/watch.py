@@ -36,7 +36,8 @@ class KopfEvents:
         if self._context is not None:
             kind = "Warning" if warning else "Normal"
             # Only the parts that identify the object: kopf wants a body of its own type.
-            subject = kopf.Body({k: body[k] for k in ("apiVersion", "kind", "metadata")})
+            parts: Any = {k: body[k] for k in ("apiVersion", "kind", "metadata")}
+            subject = kopf.Body(parts)
             self._context.run(kopf.event, subject, type=kind, reason=reason, message=message)
 
 
