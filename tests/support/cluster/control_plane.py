@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from tests.support.cluster import audit
 from tests.support.cluster.certificates import CertificateAuthority, new_key
 from tests.support.cluster.component import READY_SECONDS, Component, free_ports
-from tests.support.cluster.errors import ComponentError
+from tests.support.cluster.errors import ClusterError, ComponentError
 from tests.support.cluster.kubeconfig import write_kubeconfig
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ NODE_MONITOR_SECONDS = 1
 # A node is taken for lost this long after its last heartbeat (Kubernetes: 50 s), and pods that
 # don't say otherwise are evicted from it this much later (Kubernetes: 300 s).
 NODE_GRACE_SECONDS = 12
-UNREACHABLE_TOLERATION_SECONDS = 2
+UNREACHABLE_TOLERATION_SECONDS = 3
 
 
 class ControlPlane:
@@ -87,7 +87,12 @@ class ControlPlane:
             component.kill()
 
     def kubeconfig(self, user: str) -> Path:
-        """Return a kubeconfig file for ``user``, one of ``USERS``."""
+        """Return a kubeconfig file for ``user``.
+
+        :raises ClusterError: when that is none of ``USERS``.
+        """
+        if user not in USERS:
+            raise ClusterError(f"no user {user!r}: there are {', '.join(USERS)}")
         path = self._folder / "kubeconfig" / user
         if path.exists():
             return path

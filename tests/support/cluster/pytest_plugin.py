@@ -5,7 +5,6 @@ A cluster that can't be built or started is an error of every test that asks for
 
 from __future__ import annotations
 
-import secrets
 from typing import TYPE_CHECKING
 
 import pytest
@@ -30,11 +29,5 @@ def cluster(pytestconfig: pytest.Config) -> Iterator[ThrowawayCluster]:
 @pytest.fixture
 def namespace(cluster: ThrowawayCluster) -> Iterator[str]:
     """A new namespace, deleted afterwards."""
-    name = f"test-{secrets.token_hex(4)}"
-    cluster.kubectl("create", "namespace", name)
-    cluster.kubectl(
-        *("wait", "--for=create", "serviceaccount/default", f"--namespace={name}"),
-        "--timeout=30s",
-    )
-    yield name
-    cluster.kubectl("delete", "namespace", name, "--wait=false")
+    with cluster.new_namespace() as name:
+        yield name

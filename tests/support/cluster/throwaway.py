@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import secrets
 import tempfile
@@ -75,10 +77,7 @@ class ThrowawayCluster:
             else:
                 backend = backends.kind(folder, kind_name)
             cluster = cls(name, folder, reaper, backend)
-            cluster.kubectl(
-                *("wait", "--for=create", "serviceaccount/default", "--namespace=default"),
-                "--timeout=60s",
-            )
+            cluster._wait_for_service_account("default")
         except BaseException:
             reaper.close()
             raise
@@ -126,6 +125,51 @@ class ThrowawayCluster:
         """Start kubectl with its output in pipes, for ``--watch`` and ``logs --follow``."""
         return self._kubectl.popen(*args, kubeconfig=self.kubeconfig(user))
 
+    @contextlib.contextmanager
+    def new_namespace(self, prefix: str = "test") -> Iterator[str]:
+        """Make a namespace that pods can be put into; afterwards, start to delete it."""
+        name = f"{prefix}-{secrets.token_hex(4)}"
+        self.kubectl("create", "namespace", name)
+        self._wait_for_service_account(name)
+        yield name
+        self.kubectl("delete", "namespace", name, "--wait=false")
+
+    def create_claim(self, namespace: str, name: str, path: Path) -> None:
+        """Make ``path``, a folder of this machine, a PersistentVolumeClaim, and wait for it.
+
+        :raises ClusterError: when the nodes aren't this machine.
+        """
+        _ = self._own
+        common = {"accessModes": ["ReadWriteMany"], "storageClassName": ""}
+        size = {"storage": "1Ti"}
+        volume = {
+            "apiVersion": "v1",
+            "kind": "PersistentVolume",
+            "metadata": {"name": f"{namespace}-{name}"},
+            "spec": {
+                **common,
+                "capacity": size,
+                "hostPath": {"path": str(path)},
+                "claimRef": {"namespace": namespace, "name": name},
+            },
+        }
+        claim = {
+            "apiVersion": "v1",
+            "kind": "PersistentVolumeClaim",
+            "metadata": {"namespace": namespace, "name": name},
+            "spec": {
+                **common,
+                "resources": {"requests": size},
+                "volumeName": f"{namespace}-{name}",
+            },
+        }
+        both = {"apiVersion": "v1", "kind": "List", "items": [volume, claim]}
+        self.kubectl("apply", "-f", "-", input=json.dumps(both))
+        self.kubectl(
+            *("wait", "--for=jsonpath={.status.phase}=Bound", f"pvc/{name}"),
+            *(f"--namespace={namespace}", "--timeout=30s"),
+        )
+
     @property
     def owned(self) -> bool:
         """Whether the control plane is our own, so that its parts can be killed and audited."""
@@ -159,6 +203,13 @@ class ThrowawayCluster:
     def wait_ready(self) -> None:
         """Wait until the whole control plane is ready, as after a restart of a part of it."""
         self._control_plane.wait_ready()
+
+    def _wait_for_service_account(self, namespace: str) -> None:
+        """Wait for what the controllers put into a namespace; without it, no pod is admitted."""
+        self.kubectl(
+            *("wait", "--for=create", "serviceaccount/default", f"--namespace={namespace}"),
+            "--timeout=60s",
+        )
 
     @property
     def _control_plane(self) -> ControlPlane:

@@ -4,37 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import datetime as dt
-import shutil
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from tests.support.cluster.process_node.logs import ContainerLog
-from tests.support.cluster.reaper import kill_marked
+from tests.support.cluster.process_node.process import Process
+from tests.support.cluster.process_node.time import now
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.support.cluster.process_node.api import Object
+    from tests.support.cluster.process_node.process import Launch
 
-CONTAINER_MARK = "TOGETHER_PROCESS_NODE_CONTAINER"
 OUTPUT_SECONDS = 2.0
 # What the kubelet allows: a message of 4 KiB, or of 80 lines and 2 KiB from the log.
 MESSAGE_BYTES = 4096
 LOG_MESSAGE_LINES = 80
 LOG_MESSAGE_BYTES = 2048
 CANNOT_RUN = 128
-KILL_ROUNDS = 100
-
-
-@dataclass
-class Launch:
-    """All that is needed to start a process."""
-
-    words: list[str]
-    environment: dict[str, str]
-    directory: Path
-    termination_message: Path
 
 
 @dataclass
@@ -48,7 +36,7 @@ class Container:
     )
     last_state: dict[str, Any] = field(default_factory=dict)
     restarts: int = 0
-    process: asyncio.subprocess.Process | None = None
+    process: Process | None = None
     logs: dict[int, ContainerLog] = field(default_factory=dict)
 
     @property
@@ -75,23 +63,11 @@ class Container:
 
     async def start(self, launch: Launch) -> bool:
         """Start the process; false when it can't be, which is then its end with code 128."""
-        program = shutil.which(launch.words[0], path=launch.environment["PATH"])
-        started = _now()
+        started = now()
         if self.last_state:
             self.restarts += 1
         try:
-            if program is None:
-                raise FileNotFoundError(f'exec: "{launch.words[0]}": executable file not found')
-            self.process = await asyncio.create_subprocess_exec(
-                *launch.words,
-                executable=program,
-                cwd=launch.directory,
-                env=launch.environment,
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.STDOUT,
-                start_new_session=True,
-            )
+            self.process = await Process.start(launch)
         except OSError as error:
             self.state = {
                 "terminated": {
@@ -99,7 +75,7 @@ class Container:
                     "reason": "StartError",
                     "message": str(error),
                     "startedAt": started,
-                    "finishedAt": _now(),
+                    "finishedAt": now(),
                 }
             }
             return False
@@ -111,12 +87,9 @@ class Container:
     async def wait(self, launch: Launch) -> None:
         """Wait until the process and all that it started have ended."""
         assert self.process is not None
-        assert self.process.stdout is not None
         log = self._log_of(self.restarts)
-        copying = asyncio.create_task(log.fill(self.process.stdout))
+        copying = asyncio.create_task(log.fill(self.process.output))
         code = await self.process.wait()
-        # The end of a container's first process is the end of all in it.
-        await self._kill_rest(launch)
         _, unfinished = await asyncio.wait([copying], timeout=OUTPUT_SECONDS)
         for task in unfinished:
             task.cancel()
@@ -126,21 +99,19 @@ class Container:
         self.process = None
 
     def terminate(self) -> None:
-        """Send SIGTERM to the first process, as the kubelet does."""
+        """Send SIGTERM, if there is a process."""
         if self.process is not None:
-            with contextlib.suppress(ProcessLookupError):
-                self.process.terminate()
+            self.process.terminate()
 
     def kill(self) -> None:
-        """Send SIGKILL to the first process; the rest follow."""
+        """Send SIGKILL, if there is a process."""
         if self.process is not None:
-            with contextlib.suppress(ProcessLookupError):
-                self.process.kill()
+            self.process.kill()
 
     def lose(self) -> None:
         """Note that the process ended with its node, as containerd does after a reboot."""
         started = self.state.get("running", {}).get("startedAt")
-        terminated = {"exitCode": 255, "reason": "Unknown", "finishedAt": _now()}
+        terminated = {"exitCode": 255, "reason": "Unknown", "finishedAt": now()}
         self.state = {"terminated": terminated | ({"startedAt": started} if started else {})}
 
     def _log_of(self, attempt: int) -> ContainerLog:
@@ -148,20 +119,13 @@ class Container:
             self.logs[attempt] = ContainerLog(self.folder / f"{attempt}.log")
         return self.logs[attempt]
 
-    async def _kill_rest(self, launch: Launch) -> None:
-        mark = launch.environment[CONTAINER_MARK]
-        for _ in range(KILL_ROUNDS):
-            if not kill_marked(CONTAINER_MARK, mark):
-                return
-            await asyncio.sleep(0.01)
-
     def _terminated(self, code: int, launch: Launch, log: ContainerLog) -> dict[str, Any]:
         exit_code = code if code >= 0 else 128 - code
         result = {
             "exitCode": exit_code,
             "reason": "Completed" if exit_code == 0 else "Error",
             "startedAt": self.state["running"]["startedAt"],
-            "finishedAt": _now(),
+            "finishedAt": now(),
         }
         message = self._message(exit_code, launch.termination_message, log)
         return result | ({"message": message} if message else {})
@@ -175,7 +139,3 @@ class Container:
         if exit_code and policy == "FallbackToLogsOnError":
             return log.tail(LOG_MESSAGE_LINES, LOG_MESSAGE_BYTES)
         return ""
-
-
-def _now() -> str:
-    return dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -8,6 +8,8 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
+from tests.support.cluster.process_node.time import precise_now
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Mapping
     from pathlib import Path
@@ -123,8 +125,7 @@ class ContainerLog:
 
 
 def _stamped(line: bytes) -> bytes:
-    now = dt.datetime.now(dt.UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
-    return now.encode() + b" " + line + b"\n"
+    return precise_now().encode() + b" " + line + b"\n"
 
 
 def _selected(lines: list[bytes], options: LogOptions) -> Iterator[bytes]:

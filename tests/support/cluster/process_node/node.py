@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import datetime as dt
 import os
 import platform
 from typing import TYPE_CHECKING
 
 from tests.support.cluster.process_node.api import MERGE_PATCH, STRATEGIC_MERGE_PATCH, APIError
 from tests.support.cluster.process_node.pod import PodRunner
-from tests.support.cluster.process_node.status import now
+from tests.support.cluster.process_node.time import now, precise_now
 
 if TYPE_CHECKING:
     from tests.support.cluster.process_node.api import KubeAPI, Object
@@ -74,14 +73,17 @@ class Node:
 
     async def heartbeat(self) -> None:
         """Renew the lease four times in the grace period; register again when that is needed."""
+        pause = self._grace / 4
         while True:
-            await asyncio.sleep(self._grace / 4)
+            await asyncio.sleep(pause)
             try:
                 await self._renew_lease()
                 if not await self._is_ready():
                     await self._register()
+                pause = self._grace / 4
             except APIError:
-                continue
+                # After an outage, be there before the controllers count the silence.
+                pause = RETRY_SECONDS
 
     async def _wait_for_taints_to_go(self) -> None:
         selector = {"fieldSelector": f"metadata.name={self._name}"}
@@ -212,11 +214,10 @@ class Node:
         return any(item["type"] == "Ready" and item["status"] == "True" for item in conditions)
 
     async def _renew_lease(self) -> None:
-        time = dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         spec = {
             "holderIdentity": self._name,
             "leaseDurationSeconds": self._grace,
-            "renewTime": time,
+            "renewTime": precise_now(),
         }
         try:
             await self._api.patch(f"{LEASES}/{self._name}", {"spec": spec}, MERGE_PATCH)

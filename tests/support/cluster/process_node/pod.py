@@ -13,24 +13,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.support.cluster.process_node.api import APIError
-from tests.support.cluster.process_node.container import CONTAINER_MARK, Container, Launch
+from tests.support.cluster.process_node.container import Container
 from tests.support.cluster.process_node.environment import (
     command_line,
     container_environment,
     expand,
 )
 from tests.support.cluster.process_node.paths import PathMap
+from tests.support.cluster.process_node.process import CONTAINER_MARK, Launch
 from tests.support.cluster.process_node.references import ReferenceMissingError, References
 from tests.support.cluster.process_node.status import (
     TERMINAL,
     Conditions,
-    now,
     phase,
     pod_status,
     set_conditions,
 )
 from tests.support.cluster.process_node.status_writer import StatusWriter
 from tests.support.cluster.process_node.support import unsupported
+from tests.support.cluster.process_node.time import now
 from tests.support.cluster.process_node.volumes import Volumes
 
 if TYPE_CHECKING:
@@ -270,11 +271,11 @@ class PodRunner:
         programs = Path(sys.executable).parent
         environment["PATH"] = f"{programs}{os.pathsep}{environment['PATH']}"
         environment[CONTAINER_MARK] = f"{self.uid}/{container.name}"
-        directory = expand(
-            paths.translate(container.spec.get("workingDir", str(home))), environment
-        )
+        directory = home
+        if "workingDir" in container.spec:
+            directory = Path(expand(paths.translate(container.spec["workingDir"]), environment))
         words = command_line(container.spec, self._surroundings.entrypoint, environment, paths)
-        return Launch(words, environment, Path(directory), message)
+        return Launch(words, environment, directory, message)
 
     def _paths(self, container: Container, mounts: dict[str, Path], message: Path) -> PathMap:
         paths = PathMap()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from typing import TYPE_CHECKING, Any
+
+from tests.support.cluster.process_node.time import now
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -107,8 +108,3 @@ def pod_status(
         "containerStatuses": [container_status(container) for container in main],
         **more,
     }
-
-
-def now() -> str:
-    """The time as Kubernetes writes it."""
-    return dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
