@@ -68,6 +68,9 @@ class Behaviour(_Settings):
     unrouted_error: Literal["routing_error", "endpoint_not_configured"] = "routing_error"
     """What inference answers for an endpoint without a weight: 503 or (newer) 400."""
 
+    max_page: int = 500
+    """Largest `limit` that lists accept."""
+
     leak_urls: bool = False
     """Put the whole signed URL into messages of imports, as a careless service would."""
 

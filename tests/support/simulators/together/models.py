@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from tests.support.simulators.together.catalog import PLATFORM_PROJECT, BaseModel
+from tests.support.simulators.together.catalog import BaseModel
 from tests.support.simulators.together.errors import (
     already_exists,
     in_use,
@@ -159,14 +159,14 @@ class Models:
         ]
 
     def reference(self, resource: str, model_id: str) -> str:
-        """The base model that a `referenceModel` or `referenceModelId` filter stands for."""
+        """The id in a `referenceModel` or `referenceModelId` filter; the two must agree.
+
+        Configs refer to base models: a custom model's own id finds none.
+        """
         match = re.fullmatch(r"projects/([^/]+)/models/([^/]+)", resource)
         if resource and match is None:
             raise invalid("referenceModel: use projects/{projectId}/models/{modelId}")
         wanted = match.group(2) if match else model_id
         if match and model_id and model_id != wanted:
             raise invalid("referenceModel and referenceModelId name different models")
-        custom = self._store.models.get(wanted)
-        if match and match.group(1) not in (PLATFORM_PROJECT, custom.project_id if custom else ""):
-            raise not_found("model", resource)
-        return custom.base_model_id if custom else wanted
+        return wanted

@@ -27,6 +27,24 @@ async def whoami(call: Call) -> dict[str, Any]:
     return {"type": "project_api_key", "project": project, **answer}
 
 
+async def list_projects(call: Call) -> dict[str, Any]:
+    """GET /v1/projects: those that the key may use."""
+    key = call.platform.authenticate(call.request.headers["Authorization"])
+    projects = call.platform.projects.values()
+    mine = [p for p in projects if key.project_id in (None, p.id)]
+    data = [
+        {
+            "id": project.id,
+            "name": project.name,
+            "slug": project.slug,
+            "organization_id": project.organization_id,
+            "organization_name": "Simulated organization",
+        }
+        for project in mine
+    ]
+    return {"object": "list", "data": data, "next_cursor": None}
+
+
 def _model(call: Call) -> Model:
     model = call.platform.models.get(call.project, call.path("model"))
     if not call.visible(model):
@@ -372,6 +390,7 @@ _P = "/v2/projects/{project}"
 _D = _P + "/endpoints/{endpoint}/deployments"
 _ROUTES: list[tuple[str, str, Handler]] = [
     ("GET", "/v3/whoami", whoami),
+    ("GET", "/v1/projects", list_projects),
     ("GET", "/v2/supported-models", list_supported),
     ("GET", "/v2/supported-models/{id}", get_supported),
     ("GET", "/v2/public/inference-instance-types", list_instance_types),

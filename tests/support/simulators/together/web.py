@@ -20,7 +20,6 @@ R = TypeVar("R", bound=Record)
 PLATFORM = web.AppKey("platform", Platform)
 _HTML = "<html><head><title>502 Bad Gateway</title></head><body>upstream error</body></html>"
 _DEFAULT_LIMIT = 50
-_MAX_LIMIT = 500
 
 
 @dataclass(slots=True)
@@ -58,8 +57,9 @@ class Call:
         if self.hide_for:
             record.visible_at = self.platform.clock.now() + self.hide_for
 
-    def limit(self, maximum: int = _MAX_LIMIT) -> int:
+    def limit(self, maximum: int | None = None) -> int:
         """The page size asked for; ApiError 400."""
+        maximum = maximum or self.platform.behaviour.max_page
         text = self.query("limit") or str(_DEFAULT_LIMIT)
         if not text.isdigit() or not 1 <= int(text) <= maximum:
             raise invalid(f"limit: must be a number from 1 to {maximum}")

@@ -1,0 +1,350 @@
+"""`ModelProvider` over Together's v2 API."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+from urllib.parse import quote
+
+import httpx
+from pydantic import SecretStr
+
+from together_operator import __version__
+from together_operator.adapters.rate_limit import RateLimiter
+from together_operator.adapters.together_v2 import wire
+from together_operator.adapters.together_v2.http import ApiClient, Json, OnCall, Request
+from together_operator.domain import errors
+from together_operator.domain.together import (
+    Config,
+    Deployment,
+    Endpoint,
+    Import,
+    InstanceType,
+    Model,
+    ModelChange,
+    NewDeployment,
+    NewModel,
+    Revision,
+    SupportedModel,
+    TrafficShare,
+)
+from together_operator.ports import Priority
+
+T = TypeVar("T")
+_PAGE_SIZE = 500
+"""Documented as the maximum for deployments and rollouts; where it is refused, the default is
+taken instead."""
+
+_MAX_PAGES = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class _Project:
+    id: str
+    slug: str
+
+
+class TogetherV2:
+    """Together's v2 management API with one key.
+
+    Args:
+        key: an API key of a project, or of an organization.
+        base_url: e.g. `https://api.together.ai`.
+        project_id: the project to work in, for a key of an organization; a project's own key
+            works in that project whatever is given here.
+        http: connections to share with other keys; by default the provider has its own.
+        limiter: of this key; by default the provider makes one.
+        on_call: told of each call (method, resource, status code or failure).
+    """
+
+    def __init__(
+        self,
+        key: SecretStr,
+        base_url: str,
+        *,
+        project_id: str | None = None,
+        http: httpx.AsyncClient | None = None,
+        limiter: RateLimiter | None = None,
+        on_call: OnCall = lambda *_: None,
+    ) -> None:
+        self._http = http or connections()
+        self._owns_http = http is None
+        self._api = ApiClient(
+            key,
+            base_url.rstrip("/"),
+            http=self._http,
+            limiter=limiter or RateLimiter(),
+            on_call=on_call,
+        )
+        self._wanted_project = project_id
+        self._project: _Project | None = None
+        self._asking = asyncio.Lock()
+        self._unpaged: set[str] = set()
+
+    async def close(self) -> None:
+        """Close the connections, if they are the provider's own."""
+        if self._owns_http:
+            await self._http.aclose()
+
+    async def project_slug(self) -> str:
+        """The slug that qualifies names of models and endpoints of this key."""
+        return (await self._of_key()).slug
+
+    # Models.
+
+    async def list_models(self, priority: Priority = Priority.POLLING) -> Sequence[Model]:
+        """All models of the project."""
+        return await self._list(await self._path("models"), wire.model, priority)
+
+    async def get_model(self, model_id: str) -> Model:
+        """One model by its `ml_` id."""
+        return await self._read(await self._path("models", model_id), wire.model)
+
+    async def create_model(self, new: NewModel) -> Model:
+        """Create a model record; a taken name is a `Conflict`."""
+        body: Json = {"name": new.name, "baseModelId": new.base_model_id, "type": new.type}
+        if new.description:
+            body["description"] = new.description
+        path = await self._path("models")
+        return await self._write(Request("POST", path, body=body), wire.model)
+
+    async def update_model(self, model_id: str, change: ModelChange) -> Model:
+        """Write the fields that are not None, and only those."""
+        fields = {"description": change.description, "visibility": change.visibility}
+        body = {name: value for name, value in fields.items() if value is not None}
+        path = await self._path("models", model_id)
+        if not body:
+            return await self._read(path, wire.model)
+        # Without the mask, the API overwrites every mutable field.
+        params = {"updateMask": ",".join(body)}
+        return await self._write(Request("PATCH", path, params=params, body=body), wire.model)
+
+    async def delete_model(self, model_id: str) -> None:
+        """Delete a model; `Conflict` while a deployment uses it."""
+        await self._api.send(Request("DELETE", await self._path("models", model_id)))
+
+    async def list_revisions(self, model_id: str) -> Sequence[Revision]:
+        """Revisions of a model, newest first."""
+        # The API documents neither limit nor after for this list.
+        answer = await self._api.send(
+            Request("GET", await self._path("models", model_id, "revisions"))
+        )
+        return self._items(answer, wire.revision)
+
+    async def find_supported_models(self, search: str = "") -> Sequence[SupportedModel]:
+        """Catalog entries for dedicated endpoints; an empty search gives all of them."""
+        params = {"product": "PRODUCT_DEDICATED"}
+        if search:
+            params["search"] = search
+        path = "/v2/supported-models"
+        entries = await self._list(path, wire.supported_models, Priority.INTERACTIVE, params)
+        return [model for entry in entries for model in entry]
+
+    # Imports.
+
+    async def list_imports(self, priority: Priority = Priority.POLLING) -> Sequence[Import]:
+        """All remote uploads of the project."""
+        return await self._list(await self._path("models", "uploads"), wire.import_job, priority)
+
+    async def get_import(self, import_id: str) -> Import:
+        """One remote upload."""
+        return await self._read(await self._path("models", "uploads", import_id), wire.import_job)
+
+    async def start_import(
+        self, model_id: str, remote_url: SecretStr, token: SecretStr | None = None
+    ) -> Import:
+        """Have Together fetch `remote_url` into a model."""
+        body = {"modelId": model_id, "remoteUrl": remote_url.get_secret_value()}
+        secrets = [remote_url]
+        if token is not None:
+            body["token"] = token.get_secret_value()
+            secrets.append(token)
+        path = await self._path("models", "uploads")
+        request = Request("POST", path, body=body, secrets=tuple(secrets))
+        known = [] if token is None else [token.get_secret_value()]
+        return await self._write(request, lambda data: wire.import_job(data, known))
+
+    # What a model can run on.
+
+    async def list_configs(self, model_id: str) -> Sequence[Config]:
+        """Configs that a model can be deployed with: its own, and those of its base model."""
+        path = await self._path("configs")
+        try:
+            base_id = (await self.get_model(model_id)).base_model_id
+        except errors.NotFound:
+            base_id = ""  # not a model of this project: a public one, which is its own base
+        found: dict[str, Config] = {}
+        for reference in filter(None, (model_id, base_id)):
+            params = {"referenceModelId": reference}
+            configs = await self._list(path, wire.config, Priority.INTERACTIVE, params)
+            found.update((config.id, config) for config in configs)
+        return list(found.values())
+
+    async def list_instance_types(self) -> Sequence[InstanceType]:
+        """The public price list."""
+        answer = await self._api.send(Request("GET", "/v2/public/inference-instance-types"))
+        return self._items(answer, wire.instance_type)
+
+    # Endpoints and deployments.
+
+    async def list_endpoints(self, priority: Priority = Priority.POLLING) -> Sequence[Endpoint]:
+        """All endpoints of the project."""
+        return await self._list(await self._path("endpoints"), wire.endpoint, priority)
+
+    async def get_endpoint(self, endpoint_id: str) -> Endpoint:
+        """One endpoint by its `ep_` id."""
+        return await self._read(await self._path("endpoints", endpoint_id), wire.endpoint)
+
+    async def create_endpoint(self, name: str) -> Endpoint:
+        """Create an endpoint by its bare name; a taken name is a `Conflict`."""
+        path = await self._path("endpoints")
+        return await self._write(Request("POST", path, body={"name": name}), wire.endpoint)
+
+    async def set_traffic(
+        self, endpoint_id: str, split: Sequence[TrafficShare], etag: str
+    ) -> Endpoint:
+        """Replace the traffic split; empty clears it. A stale etag is a `Conflict`."""
+        shares = [{"deploymentId": s.deployment_id, "weight": s.weight} for s in split]
+        body: Json = {"trafficSplit": shares}
+        if etag:
+            body["etag"] = etag
+        path = await self._path("endpoints", endpoint_id)
+        # Without the mask, an empty list counts as "nothing to change".
+        params = {"updateMask": "trafficSplit"}
+        return await self._write(Request("PATCH", path, params=params, body=body), wire.endpoint)
+
+    async def delete_endpoint(self, endpoint_id: str) -> None:
+        """Delete an endpoint; `Conflict` while it has deployments."""
+        await self._api.send(Request("DELETE", await self._path("endpoints", endpoint_id)))
+
+    async def list_deployments(self, endpoint_id: str) -> Sequence[Deployment]:
+        """All deployments of an endpoint, with their full status."""
+        path = await self._path("endpoints", endpoint_id, "deployments")
+        return await self._list(path, wire.deployment, Priority.INTERACTIVE)
+
+    async def create_deployment(self, endpoint_id: str, new: NewDeployment) -> Deployment:
+        """Create a deployment; this is where money starts to be spent."""
+        body: Json = {
+            "name": new.name,
+            "model": new.model,
+            "config": new.config,
+            "autoscaling": {"minReplicas": new.min_replicas, "maxReplicas": new.max_replicas},
+        }
+        path = await self._path("endpoints", endpoint_id, "deployments")
+        return await self._write(Request("POST", path, body=body), wire.deployment)
+
+    async def scale_deployment(
+        self, endpoint_id: str, deployment_id: str, min_replicas: int, max_replicas: int
+    ) -> Deployment:
+        """Set both bounds; 0/0 stops the deployment and its bill."""
+        bounds = {"minReplicas": min_replicas, "maxReplicas": max_replicas}
+        path = await self._path("endpoints", endpoint_id, "deployments", deployment_id)
+        params = {"updateMask": "autoscaling"}
+        request = Request("PATCH", path, params=params, body={"autoscaling": bounds})
+        return await self._write(request, wire.deployment)
+
+    async def delete_deployment(self, endpoint_id: str, deployment_id: str) -> None:
+        """Delete a stopped deployment that has no traffic; `Conflict` otherwise."""
+        path = await self._path("endpoints", endpoint_id, "deployments", deployment_id)
+        await self._api.send(Request("DELETE", path))
+
+    # Below: how it is asked.
+
+    async def _of_key(self) -> _Project:
+        """The project that this key works in; asked once."""
+        async with self._asking:
+            if self._project is None:
+                self._project = await self._ask()
+            return self._project
+
+    async def _ask(self) -> _Project:
+        me = await self._api.send(Request("GET", "/v3/whoami"))
+        if me.get("project"):
+            return self._parsed(lambda: _project(me["project"]))
+        if not self._wanted_project:
+            raise errors.Unauthorized(
+                "The API key belongs to an organization: set TOGETHER_PROJECT_ID"
+            )
+        mine = await self._list("/v1/projects", _project, Priority.INTERACTIVE)
+        for project in mine:
+            if project.id == self._wanted_project:
+                return project
+        raise errors.Forbidden(f"The API key has no access to project {self._wanted_project}")
+
+    async def _path(self, *segments: str) -> str:
+        project = await self._of_key()
+        return "/".join(("/v2/projects", *(quote(s, safe="") for s in (project.id, *segments))))
+
+    async def _read(self, path: str, parse: Callable[[Json], T]) -> T:
+        answer = await self._api.send(Request("GET", path))
+        return self._parsed(lambda: parse(answer))
+
+    async def _write(self, request: Request, parse: Callable[[Json], T]) -> T:
+        answer = await self._api.send(request)
+        return self._parsed(lambda: parse(answer), errors.Ambiguous)
+
+    async def _list(
+        self,
+        path: str,
+        parse: Callable[[Json], T],
+        priority: Priority,
+        params: dict[str, str] | None = None,
+    ) -> list[T]:
+        """Every item of a list, page by page."""
+        found: list[T] = []
+        cursor, seen = "", set[str]()
+        for _ in range(_MAX_PAGES):
+            answer = await self._page(path, params or {}, cursor, priority)
+            found += self._items(answer, parse)
+            cursor = answer.get("next_cursor") or ""
+            if not cursor:
+                return found
+            if cursor in seen:
+                break
+            seen.add(cursor)
+        raise errors.Unavailable("A list at Together does not end: its cursor repeats itself")
+
+    async def _page(
+        self, path: str, params: dict[str, str], cursor: str, priority: Priority
+    ) -> Json:
+        params = {**params, "after": cursor} if cursor else params
+        if path not in self._unpaged:
+            sized = {**params, "limit": str(_PAGE_SIZE)}
+            try:
+                return await self._api.send(Request("GET", path, priority, params=sized))
+            except errors.Rejected:
+                if cursor:
+                    raise
+                self._unpaged.add(path)
+        return await self._api.send(Request("GET", path, priority, params=params))
+
+    def _items(self, answer: Json, parse: Callable[[Json], T]) -> list[T]:
+        return self._parsed(lambda: [parse(item) for item in _items(answer)])
+
+    @staticmethod
+    def _parsed(parse: Callable[[], T], kind: type[errors.RemoteError] = errors.Unavailable) -> T:
+        try:
+            return parse()
+        except wire.MalformedError as error:
+            problem = f"Together's answer can't be understood: {error} is missing or odd"
+        raise kind(problem)
+
+
+def connections() -> httpx.AsyncClient:
+    """Connections for any number of keys."""
+    limits = httpx.Limits(max_connections=256, max_keepalive_connections=64)
+    headers = {"User-Agent": f"together-operator/{__version__}"}
+    return httpx.AsyncClient(limits=limits, headers=headers)
+
+
+def _items(answer: Json) -> list[Json]:
+    data = answer.get("data")
+    if not isinstance(data, list):
+        raise wire.MalformedError("data")
+    return [item for item in data if isinstance(item, dict)]
+
+
+def _project(data: Json) -> _Project:
+    return _Project(id=str(data.get("id") or ""), slug=str(data.get("slug") or ""))

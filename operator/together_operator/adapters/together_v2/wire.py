@@ -1,0 +1,253 @@
+"""Together's JSON turned into records. Only the fields named here are ever looked at.
+
+Names follow the OpenAPI types of Together's Python SDK 3.1.1. Integers may arrive as strings;
+enums are fully qualified.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, TypeVar
+
+from together_operator.adapters.together_v2.messages import scrub
+from together_operator.domain.together import (
+    Config,
+    Deployment,
+    DeploymentState,
+    DeploymentSummary,
+    Endpoint,
+    Import,
+    ImportState,
+    InstanceType,
+    Model,
+    Revision,
+    SupportedModel,
+    TrafficShare,
+    Visibility,
+)
+
+Json = dict[str, Any]
+T = TypeVar("T")
+
+
+class MalformedError(Exception):
+    """An answer lacks what the API promises; the message names the field and no value."""
+
+
+def model(data: Json) -> Model:
+    """A custom model."""
+    weights = _object(data, "weights")
+    adapter = weights.get("type") == "WEIGHTS_TYPE_ADAPTER"
+    return Model(
+        id=_id(data),
+        name=_text(data, "name"),
+        project_id=_text(data, "projectId"),
+        base_model_id=_text(data, "baseModelId"),
+        type="adapter" if adapter else "model",
+        description=_text(data, "description"),
+        visibility=_text(data, "visibility") or Visibility.PRIVATE,
+        created_at=_time(data, "createdAt"),
+    )
+
+
+def revision(data: Json) -> Revision:
+    """A revision of a model."""
+    findings = _list(data, "validationErrors")
+    return Revision(
+        id=_required(data, "revisionId"),
+        validation=_enum(data, "validationStatus", "REVISION_VALIDATION_STATUS_"),
+        messages=tuple(filter(None, (scrub(f.get("message")) for f in findings))),
+        created_at=_time(data, "createdAt"),
+    )
+
+
+def import_job(data: Json, secrets: Sequence[str] = ()) -> Import:
+    """A remote upload, without the URL that the API echoes, also where its message repeats it."""
+    url = data.get("remoteUrl")
+    hidden = [*secrets, url] if isinstance(url, str) and "?" in url else list(secrets)
+    return Import(
+        id=_id(data),
+        model_id=_required(data, "modelId"),
+        state=_import_state(_enum(data, "status", "REMOTE_UPLOAD_STATUS_")),
+        message=scrub(data.get("statusMessage"), hidden),
+        restarts=_integer(data, "restartCount"),
+        max_restarts=_integer(data, "maxRestarts"),
+        created_at=_time(data, "createdAt"),
+    )
+
+
+def supported_models(data: Json) -> list[SupportedModel]:
+    """What a new model may be based on, in one entry of the catalog: one for each `ml_` id.
+
+    Each quantization is a model of its own. Where an entry has only one, the entry's own name
+    stands for it, too.
+    """
+    name = _text(data, "name")
+    by_id: dict[str, str] = {}
+    for profile in _list(data, "deploymentProfiles"):
+        model_id = _model_id(_text(profile, "model"))
+        if model_id:
+            by_id.setdefault(model_id, _text(profile, "modelName") or name)
+    if not by_id and _text(data, "baseModelId"):
+        by_id[_text(data, "baseModelId")] = name
+    names = [(known_as, model_id) for model_id, known_as in by_id.items()]
+    if len(by_id) == 1 and names[0][0] != name:
+        names.append((name, names[0][1]))
+    return [
+        SupportedModel(
+            name=known_as,
+            model_id=model_id,
+            architecture=_text(data, "architecture"),
+            capabilities=tuple(str(c) for c in data.get("capabilities") or ()),
+        )
+        for known_as, model_id in names
+    ]
+
+
+def config(data: Json) -> Config:
+    """A config; its hardware is among its selectors."""
+    selectors = {_text(s, "key"): _text(s, "value") for s in _list(data, "selectors")}
+    return Config(
+        id=_id(data),
+        project_id=_text(data, "projectId"),
+        gpu=selectors.get("accelerator_type", ""),
+        count=_integer(selectors, "accelerator_count"),
+        optimization=selectors.get("optimization", ""),
+    )
+
+
+def instance_type(data: Json) -> InstanceType:
+    """A line of the price list."""
+    price = data.get("priceCentsPerHour")
+    if not isinstance(price, int | float | str):
+        raise MalformedError("priceCentsPerHour")
+    memory = data.get("gpuMemoryGib")
+    return InstanceType(
+        name=_required(data, "name"),
+        gpu=_text(data, "gpuType"),
+        count=_integer(data, "gpuCount"),
+        cents_per_hour=_float(price),
+        gpu_memory_gib=_float(memory) if memory is not None else None,
+        headroom={_text(r, "name"): _headroom(r) for r in _list(data, "regions")},
+    )
+
+
+def endpoint(data: Json) -> Endpoint:
+    """An endpoint."""
+    return Endpoint(
+        id=_id(data),
+        name=_text(data, "name"),
+        project_id=_text(data, "projectId"),
+        etag=_text(data, "etag"),
+        traffic=tuple(
+            TrafficShare(_required(share, "deploymentId"), _float(share.get("weight") or 0))
+            for share in _list(data, "trafficSplit")
+        ),
+        deployments=tuple(_summary(d) for d in _list(data, "deployments")),
+        active_rollout_id=_text(data, "activeRolloutId") or None,
+    )
+
+
+def deployment(data: Json) -> Deployment:
+    """A deployment."""
+    status, scaling = _object(data, "status"), _object(data, "autoscaling")
+    return Deployment(
+        id=_id(data),
+        name=_text(data, "name"),
+        endpoint_id=_text(data, "endpointId"),
+        state=_deployment_state(_enum(status, "state", "DEPLOYMENT_STATE_")),
+        model=_text(data, "model"),
+        config=_text(data, "config"),
+        message=scrub(status.get("message")),
+        min_replicas=_integer(scaling, "minReplicas"),
+        max_replicas=_integer(scaling, "maxReplicas"),
+        ready_replicas=_integer(status, "readyReplicas"),
+        scheduled_replicas=_integer(status, "scheduledReplicas"),
+        etag=_text(data, "etag"),
+        created_at=_time(data, "createdAt"),
+    )
+
+
+def _summary(data: Json) -> DeploymentSummary:
+    ready, desired = data.get("readyReplicas"), data.get("desiredReplicas")
+    return DeploymentSummary(
+        id=_id(data),
+        name=_text(data, "name"),
+        state=_deployment_state(_enum(data, "state", "DEPLOYMENT_STATE_")),
+        ready_replicas=None if ready is None else _integer(data, "readyReplicas"),
+        desired_replicas=None if desired is None else _integer(data, "desiredReplicas"),
+    )
+
+
+def _deployment_state(word: str) -> DeploymentState:
+    return DeploymentState(word) if word in set(DeploymentState) else DeploymentState.UNKNOWN
+
+
+def _import_state(word: str) -> ImportState:
+    if word not in set(ImportState):
+        raise MalformedError("status")
+    return ImportState(word)
+
+
+def _model_id(resource: str) -> str:
+    """`ml_…` of `projects/{p}/models/{ml}[/revisions/{rv}]`."""
+    parts = resource.split("/")
+    return parts[3] if len(parts) >= 4 and parts[2] == "models" else ""
+
+
+def _headroom(region: Json) -> int | None:
+    value = _object(region, "headroom").get("value")
+    return None if value is None else _integer({"value": value}, "value")
+
+
+def _id(data: Json) -> str:
+    return _required(data, "id")
+
+
+def _required(data: Json, name: str) -> str:
+    value = _text(data, name)
+    if not value:
+        raise MalformedError(name)
+    return value
+
+
+def _text(data: Json, name: str) -> str:
+    value = data.get(name)
+    return value if isinstance(value, str) else ""
+
+
+def _enum(data: Json, name: str, prefix: str) -> str:
+    return _text(data, name).removeprefix(prefix)
+
+
+def _integer(data: Json, name: str) -> int:
+    value = data.get(name)
+    if value is None or value == "":
+        return 0
+    return int(_float(value))
+
+
+def _float(value: object) -> float:
+    try:
+        return float(value) if isinstance(value, int | float | str) else 0.0
+    except ValueError:
+        raise MalformedError("a number") from None
+
+
+def _object(data: Json, name: str) -> Json:
+    value = data.get(name)
+    return value if isinstance(value, dict) else {}
+
+
+def _list(data: Json, name: str) -> list[Json]:
+    value = data.get(name)
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
+def _time(data: Json, name: str) -> datetime | None:
+    try:
+        moment = datetime.fromisoformat(_text(data, name))
+    except ValueError:
+        return None
+    return moment if moment.tzinfo is not None else None
