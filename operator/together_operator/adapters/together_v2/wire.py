@@ -37,14 +37,14 @@ class MalformedError(Exception):
 
 def model(data: Json) -> Model:
     """A custom model."""
-    weights = _object(data, "weights")
-    adapter = weights.get("type") == "WEIGHTS_TYPE_ADAPTER"
+    # The API tells what a model is by its weights, so not before the first import.
+    weights = _object(data, "weights").get("type")
     return Model(
         id=_id(data),
         name=_text(data, "name"),
         project_id=_text(data, "projectId"),
         base_model_id=_text(data, "baseModelId"),
-        type="adapter" if adapter else "model",
+        type={"WEIGHTS_TYPE_ADAPTER": "adapter", None: ""}.get(weights, "model"),
         description=_text(data, "description"),
         visibility=_text(data, "visibility") or Visibility.PRIVATE,
         created_at=_time(data, "createdAt"),

@@ -3,7 +3,7 @@
 import asyncio
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from tests.support.simulators.together.faults import Fault
 from tests.support.simulators.together.platform import ApiKey, Platform
 from tests.support.simulators.together.sources import Fetcher
 from tests.support.simulators.together.store import Project
-from tests.support.simulators.together.web import prepare
+from tests.support.simulators.together.web import BACKGROUND, prepare
 
 KEY = "tgp_v1_simulator_key"
 READ_ONLY_KEY = "tgp_v1_simulator_read"
@@ -116,6 +116,24 @@ class TogetherSimulator(AsyncServer):
     def clear_faults(self) -> None:
         """Let nothing more go wrong."""
         self.on_loop(self.platform.faults.rules.clear)
+
+    def wait_for_commits(self) -> None:
+        """Block until all writes that a fault made late have happened (not on its own loop)."""
+        assert self._runner is not None
+        background = self._runner.app[BACKGROUND]
+        assert self._loop is not None
+        asyncio.run_coroutine_threadsafe(background.wait(), self._loop).result()
+
+    def seed_models(self, names: Iterable[str]) -> None:
+        """Create models without files, past the API, for tests of scale."""
+        base = self._catalog.models[0].variants[0].model_id
+
+        def create() -> None:
+            for name in names:
+                body = {"name": name, "type": "model", "baseModelId": base}
+                self.platform.models.create(PROJECT, body)
+
+        self.on_loop(create)
 
     def behave(self, **changes: object) -> None:
         """Set switches of the behaviour, such as `capacity={"1xnvidia-h100-80gb": 0}`."""

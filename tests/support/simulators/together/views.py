@@ -43,8 +43,6 @@ def model(record: Model, project: Project) -> dict[str, Any]:
     }
     if record.latest is not None:
         view["weights"] = _weights(record.latest.weights)
-    elif record.type == "adapter":
-        view["weights"] = {"type": "WEIGHTS_TYPE_ADAPTER"}
     return view
 
 

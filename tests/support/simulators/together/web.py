@@ -135,6 +135,11 @@ class Background:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
+    async def wait(self) -> None:
+        """Wait for all of them."""
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+
     def cancel(self) -> None:
         """Cancel what is still going on."""
         for task in self._tasks:
@@ -177,7 +182,7 @@ async def _serve_with(
         await clock.sleep(fault.seconds)
         return _cut(request)
     if fault.effect == "late_commit":
-        request.app[_BACKGROUND].run(_later(request, handler, status, raw, fault))
+        request.app[BACKGROUND].run(_later(request, handler, status, raw, fault))
         return _cut(request)
     if fault.effect == "delay":
         await clock.sleep(fault.seconds)
@@ -192,7 +197,7 @@ async def _serve_with(
     return response
 
 
-_BACKGROUND = web.AppKey("background", Background)
+BACKGROUND = web.AppKey("background", Background)
 
 
 async def _later(
@@ -307,9 +312,9 @@ def resource_of(path: str) -> str:
 def prepare(app: web.Application, platform: Platform) -> None:
     """Give an application what the functions here need."""
     app[PLATFORM] = platform
-    app[_BACKGROUND] = Background()
+    app[BACKGROUND] = Background()
 
     async def stop(_: web.Application) -> None:
-        app[_BACKGROUND].cancel()
+        app[BACKGROUND].cancel()
 
     app.on_cleanup.append(stop)
