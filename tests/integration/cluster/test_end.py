@@ -11,6 +11,8 @@ import pytest
 from tests.integration.cluster.workspace import Workspace, alive, container, eventually, pod
 from tests.support.cluster import ThrowawayCluster, reaper
 
+ROOT = Path(__file__).parents[3]
+
 pytestmark = pytest.mark.integration
 
 # The grandchild leaves its session, so that no process group leads to it.
@@ -33,7 +35,7 @@ def test_nothing_is_left_after_stop() -> None:
 def test_nothing_is_left_when_the_owner_is_killed() -> None:
     owner = subprocess.Popen(
         [sys.executable, "-c", OWNER],
-        cwd=Path(__file__).parents[3],
+        cwd=ROOT,
         stdout=subprocess.PIPE,
         text=True,
     )
@@ -48,6 +50,23 @@ def test_nothing_is_left_when_the_owner_is_killed() -> None:
     eventually(lambda: not folder.exists())
     assert _pids(folder) == set()
     assert not [pid for pid in before if alive(pid)]
+
+
+def test_the_command_line_runs_a_cluster_until_it_is_interrupted() -> None:
+    command = [sys.executable, "-u", "-m", "tests.support.cluster", "up", "--name", "by-hand"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith("Ready after")
+        export = process.stdout.readline().strip()
+        kubeconfig = Path(export.removeprefix("export KUBECONFIG="))
+        folder = kubeconfig.parents[1]
+        assert "by-hand" in kubeconfig.read_text()
+
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=20) == 0
+
+    assert not folder.exists()
+    assert _pids(folder) == set()
 
 
 OWNER = f"""

@@ -30,14 +30,13 @@ def build(names: tuple[str, ...]) -> None:
 def up(name: str) -> None:
     """Run a cluster until Ctrl-C."""
     started = time.monotonic()
-    with ThrowawayCluster.start(name) as cluster:
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with contextlib.suppress(KeyboardInterrupt), ThrowawayCluster.start(name) as cluster:
         click.echo(f"Ready after {time.monotonic() - started:.1f} s. Use it with")
         click.echo(f"  export KUBECONFIG={cluster.kubeconfig('admin')}")
         click.echo(f"(operator without rights: {cluster.kubeconfig('operator')})")
         click.echo(f"Logs are in {cluster.folder / 'logs'}. Ctrl-C ends it and removes everything.")
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
-        with contextlib.suppress(KeyboardInterrupt):
-            signal.pause()
+        signal.pause()
 
 
 if __name__ == "__main__":

@@ -129,8 +129,7 @@ class Foreign:
         return write_kubeconfig(
             path,
             name=user,
-            server=cluster["server"],
-            authority=base64.b64decode(cluster["certificate-authority-data"]),
+            cluster=cluster,
             user={
                 "client-certificate-data": certificate,
                 "client-key-data": base64.b64encode(key_path.read_bytes()).decode(),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import http.client
 import os
-import random
+import secrets
 import socket
 import ssl
 import subprocess
@@ -141,21 +141,26 @@ class Component:
         return "\n".join(text.splitlines()[-lines:])
 
 
+_given: set[int] = set()
+
+
 def free_ports(count: int) -> list[int]:
-    """Return ports of 127.0.0.1 that nobody listens on.
+    """Return ports of 127.0.0.1 that nobody listens on, each at most once.
 
     They are outside the range from which the kernel takes the local ports of outgoing connections
     (from 32768 by default), so that none is taken while a component restarts.
     """
     ports: list[int] = []
     while len(ports) < count:
-        port = random.randrange(20000, 32000)
+        # Not of the module random: tests seed that, and two sessions would choose alike.
+        port = 20000 + secrets.randbelow(12000)
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind(("127.0.0.1", port))
             except OSError:
                 continue
-        if port not in ports:
+        if port not in _given:
+            _given.add(port)
             ports.append(port)
     return ports

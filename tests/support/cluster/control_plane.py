@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import secrets
 import ssl
@@ -99,8 +100,12 @@ class ControlPlane:
         return write_kubeconfig(
             path,
             name=self._name,
-            server=self.server,
-            authority=self.authority.certificate.read_bytes(),
+            cluster={
+                "server": self.server,
+                "certificate-authority-data": base64.b64encode(
+                    self.authority.certificate.read_bytes()
+                ).decode(),
+            },
             user={"token": self._tokens[user]},
         )
 
@@ -202,6 +207,10 @@ class ControlPlane:
             # With the default of 20 requests a second, start-up takes 4 s longer.
             "kube-api-qps": 500,
             "kube-api-burst": 1000,
+            # Or a claim waits for its volume for 15 s.
+            "pvclaimbinder-sync-period": "1s",
+            # One eviction in 10 s is for clusters of many nodes.
+            "node-eviction-rate": 10,
             "node-monitor-period": f"{NODE_MONITOR_SECONDS}s",
             "node-monitor-grace-period": f"{NODE_GRACE_SECONDS}s",
         }

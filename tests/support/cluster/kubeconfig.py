@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from typing import TYPE_CHECKING
 
@@ -11,27 +10,18 @@ if TYPE_CHECKING:
 
 
 def write_kubeconfig(
-    path: Path, *, name: str, server: str, authority: bytes, user: dict[str, str]
+    path: Path, *, name: str, cluster: dict[str, str], user: dict[str, str]
 ) -> Path:
     """Write a kubeconfig (as JSON, which is YAML) with one context, for its owner only.
 
-    :param server: address of the API server.
-    :param authority: PEM certificate that vouches for the server.
-    :param user: the fields of the kubeconfig's ``user``, such as ``{"token": …}``.
+    :param cluster: the fields of the kubeconfig's ``cluster``, such as ``{"server": …}``.
+    :param user: the fields of its ``user``, such as ``{"token": …}``.
     """
     content = {
         "apiVersion": "v1",
         "kind": "Config",
         "current-context": name,
-        "clusters": [
-            {
-                "name": name,
-                "cluster": {
-                    "server": server,
-                    "certificate-authority-data": base64.b64encode(authority).decode(),
-                },
-            }
-        ],
+        "clusters": [{"name": name, "cluster": cluster}],
         "users": [{"name": name, "user": user}],
         "contexts": [{"name": name, "context": {"cluster": name, "user": name}}],
     }

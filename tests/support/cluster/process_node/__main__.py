@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tests.support.cluster.process_node.api import KubeAPI
+from tests.support.cluster.process_node.launch import Surroundings
 from tests.support.cluster.process_node.log_server import LogServer
 from tests.support.cluster.process_node.node import Node
-from tests.support.cluster.process_node.pod import Surroundings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,13 +40,14 @@ async def run(settings: dict[str, Any]) -> None:
         )
         server = LogServer(node.pod)
         await server.start(settings["port"], Path(settings["certificate"]), Path(settings["key"]))
-        tasks = [asyncio.create_task(node.run_pods()), asyncio.create_task(node.heartbeat())]
-        await node.listed.wait()
-        await node.register()
-        _answer({"ready": True})
-        await _follow_orders(node)
-        for task in tasks:
-            task.cancel()
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(node.run_pods()), group.create_task(node.heartbeat())]
+            await node.listed.wait()
+            await node.register()
+            _answer({"ready": True})
+            await _follow_orders(node)
+            for task in tasks:
+                task.cancel()
 
 
 async def _follow_orders(node: Node) -> None:

@@ -94,7 +94,7 @@ class KubeAPI:
                     pending = rest
                     for line in lines:
                         yield _event(json.loads(line))
-        except (aiohttp.ClientError, TimeoutError) as error:
+        except (aiohttp.ClientError, OSError) as error:
             raise APIError(0, str(error)) from error
 
     async def _request(
@@ -115,7 +115,7 @@ class KubeAPI:
                 await _check(response)
                 result: Object = await response.json()
                 return result
-        except (aiohttp.ClientError, TimeoutError) as error:
+        except (aiohttp.ClientError, OSError) as error:
             raise APIError(0, str(error)) from error
 
 

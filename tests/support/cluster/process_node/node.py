@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import platform
+import sys
+import traceback
 from typing import TYPE_CHECKING
 
 from tests.support.cluster.process_node.api import MERGE_PATCH, STRATEGIC_MERGE_PATCH, APIError
@@ -13,7 +15,7 @@ from tests.support.cluster.process_node.time import now, precise_now
 
 if TYPE_CHECKING:
     from tests.support.cluster.process_node.api import KubeAPI, Object
-    from tests.support.cluster.process_node.pod import Surroundings
+    from tests.support.cluster.process_node.launch import Surroundings
 
 LEASES = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"
 PODS = "/api/v1/pods"
@@ -104,6 +106,8 @@ class Node:
             except APIError as error:
                 if error.status == GONE:
                     version = ""
+                elif error.status:
+                    print(f"{PODS}: {error}", file=sys.stderr, flush=True)
                 await asyncio.sleep(RETRY_SECONDS)
 
     async def _list(self, selector: dict[str, str]) -> str:
@@ -139,6 +143,8 @@ class Node:
     async def _run(self, uid: str) -> None:
         try:
             await self._pods[uid].run()
+        except Exception:  # noqa: BLE001 - one pod's trouble isn't the node's
+            traceback.print_exc()
         finally:
             del self._pods[uid]
 
@@ -147,6 +153,9 @@ class Node:
             "kubernetes.io/hostname": self._name,
             "kubernetes.io/os": "linux",
             "kubernetes.io/arch": _architecture(),
+            # When all nodes of a cluster are lost, the controllers take it for an outage of their
+            # own network and evict nothing; with this label, this one doesn't count as all.
+            "node.kubernetes.io/exclude-disruption": "true",
         }
         node = {
             "apiVersion": "v1",

@@ -4,23 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import shutil
-import sys
 import traceback
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.support.cluster.process_node.api import APIError
 from tests.support.cluster.process_node.container import Container
-from tests.support.cluster.process_node.environment import (
-    command_line,
-    container_environment,
-    expand,
-)
-from tests.support.cluster.process_node.paths import PathMap
-from tests.support.cluster.process_node.process import CONTAINER_MARK, Launch
+from tests.support.cluster.process_node.launch import prepare
 from tests.support.cluster.process_node.references import ReferenceMissingError, References
 from tests.support.cluster.process_node.status import (
     TERMINAL,
@@ -35,28 +25,17 @@ from tests.support.cluster.process_node.time import now
 from tests.support.cluster.process_node.volumes import Volumes
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
+    from pathlib import Path
 
-    from tests.support.cluster.process_node.api import KubeAPI, Object
+    from tests.support.cluster.process_node.api import Object
+    from tests.support.cluster.process_node.launch import Surroundings
+    from tests.support.cluster.process_node.process import Launch
 
 MISSING_SECONDS = 0.5
 # The kubelet waits 10 s to 5 min before it restarts a container; a test shouldn't.
 BACKOFF_SECONDS = (0.5, 1.0, 2.0, 5.0)
 EVICTION_GRACE_SECONDS = 1
-NOT_FOUND = 404
-
-
-@dataclass(frozen=True)
-class Surroundings:
-    """What all pods of a node share."""
-
-    api: KubeAPI
-    folder: Path
-    """The pods' folders are in here."""
-    environment: Mapping[str, str]
-    """What every container has in its environment before its own."""
-    entrypoint: Sequence[str]
-    """Stands for the entry point of every image."""
 
 
 class PodRunner:
@@ -65,8 +44,8 @@ class PodRunner:
     def __init__(self, surroundings: Surroundings, pod: Object) -> None:
         """Describe the pod.
 
-        When its status says that containers were running, they belonged to a node that has been
-        lost since: they count as ended.
+        Containers that have been started already belonged to a node that has been lost since: they
+        count as ended.
         """
         self._surroundings = surroundings
         self._api = surroundings.api
@@ -99,14 +78,15 @@ class PodRunner:
 
     async def run(self) -> None:
         """Run it to its end, then wait until the API server has forgotten it."""
-        writing = asyncio.create_task(self._writer.run())
         try:
-            if not self._finished_phase:
-                await self._run_to_end()
-            self.ended.set()
-            await self._wait_for_deletion()
+            async with asyncio.TaskGroup() as group:
+                writing = group.create_task(self._writer.run())
+                if not self._finished_phase:
+                    await self._run_to_end()
+                self.ended.set()
+                await self._wait_for_deletion()
+                writing.cancel()
         finally:
-            writing.cancel()
             if self._kill_timer:
                 self._kill_timer.cancel()
             shutil.rmtree(self._folder, ignore_errors=True)
@@ -145,7 +125,7 @@ class PodRunner:
                 await self._run_containers()
         except Exception:  # noqa: BLE001 - a bug here has to end the pod, not leave it running
             traceback.print_exc()
-            sys.stderr.flush()
+            self._kill()
             message = "a bug in the process node: its log has the traceback"
             self._verdict = {"reason": "ProcessNodeError", "message": message}
         await self._finish()
@@ -244,48 +224,12 @@ class PodRunner:
     async def _launch(self, container: Container, mounts: dict[str, Path]) -> Launch | None:
         while not self._stopping.is_set():
             try:
-                return await self._prepared(container, mounts)
+                return await prepare(container, self._pod, self._surroundings, mounts)
             except (ReferenceMissingError, APIError) as error:
                 container.wait_because("CreateContainerConfigError", str(error))
                 await self._writer.request()
                 await self._pause(MISSING_SECONDS)
         return None
-
-    async def _prepared(self, container: Container, mounts: dict[str, Path]) -> Launch:
-        home = container.folder / "home"
-        temporary = container.folder / "tmp"
-        for folder in (home, temporary):
-            folder.mkdir(parents=True, exist_ok=True)
-        message = container.folder / "termination-message"
-        message.write_bytes(b"")
-        paths = self._paths(container, mounts, message)
-        base = {
-            **self._surroundings.environment,
-            "HOSTNAME": self.name,
-            "HOME": str(home),
-            "TMPDIR": str(paths.lookup("/tmp") or temporary),
-            "TERMINATION_MESSAGE_PATH": str(message),
-        }
-        references = References(self._api, self._pod)
-        environment = await container_environment(container.spec, base, references, paths)
-        programs = Path(sys.executable).parent
-        environment["PATH"] = f"{programs}{os.pathsep}{environment['PATH']}"
-        environment[CONTAINER_MARK] = f"{self.uid}/{container.name}"
-        directory = home
-        if "workingDir" in container.spec:
-            directory = Path(expand(paths.translate(container.spec["workingDir"]), environment))
-        words = command_line(container.spec, self._surroundings.entrypoint, environment, paths)
-        return Launch(words, environment, directory, message)
-
-    def _paths(self, container: Container, mounts: dict[str, Path], message: Path) -> PathMap:
-        paths = PathMap()
-        for mount in container.spec.get("volumeMounts", []):
-            real = mounts[mount["name"]] / mount.get("subPath", "")
-            if not real.exists():
-                real.mkdir(parents=True)
-            paths.add(mount["mountPath"], real)
-        paths.add(container.spec.get("terminationMessagePath", "/dev/termination-log"), message)
-        return paths
 
     def _stop(self, grace: float) -> None:
         """Start nothing more, send SIGTERM, and SIGKILL after ``grace`` seconds."""
@@ -325,13 +269,16 @@ class PodRunner:
         known = {status["name"]: status for status in statuses}
         containers = []
         for spec in self._pod["spec"].get(field, []):
-            container = Container(spec, self._folder / spec["name"])
+            container = Container(spec, self._folder / "containers" / spec["name"])
             if status := known.get(spec["name"]):
                 container.state = status["state"]
                 container.last_state = status.get("lastState", {})
                 container.restarts = status["restartCount"]
-                if "running" in container.state:
-                    container.lose()
+            # What was started may not have been told yet; the folder says that it was.
+            if "running" in container.state or (
+                "waiting" in container.state and container.folder.exists()
+            ):
+                container.lose()
             containers.append(container)
         return containers
 

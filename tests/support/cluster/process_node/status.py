@@ -48,7 +48,7 @@ def container_status(container: Container) -> Object:
         "name": container.name,
         "image": container.spec.get("image", ""),
         "imageID": "",
-        "containerID": f"process://{container.folder.parent.name}/{container.name}",
+        "containerID": f"process://{container.folder.parent.parent.name}/{container.name}",
         "state": container.state,
         "lastState": container.last_state,
         "restartCount": container.restarts,
