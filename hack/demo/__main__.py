@@ -31,14 +31,18 @@ from tests.support.environment import (
 
 EXAMPLES = ("custommodel-huggingface.yaml", "custommodel-s3-prefix.yaml", "modeldeployment.yaml")
 KINDS = "custommodels,modeldeployments"
-TIMEOUT = 180.0
+TIMEOUT = 120.0
 STARTED = time.monotonic()
 
 
 def say(text: str) -> None:
     """A heading, with the seconds since the start."""
-    print(f"\n\033[1m[{time.monotonic() - STARTED:5.1f} s] {text}\033[0m" if sys.stdout.isatty()
-          else f"\n[{time.monotonic() - STARTED:5.1f} s] {text}", flush=True)
+    print(
+        f"\n\033[1m[{time.monotonic() - STARTED:5.1f} s] {text}\033[0m"
+        if sys.stdout.isatty()
+        else f"\n[{time.monotonic() - STARTED:5.1f} s] {text}",
+        flush=True,
+    )
 
 
 def show(cluster: ThrowawayCluster, *args: str) -> str:
@@ -49,7 +53,7 @@ def show(cluster: ThrowawayCluster, *args: str) -> str:
     return output
 
 
-def follow(cluster: ThrowawayCluster, done: Callable[[], bool]) -> None:
+def follow(cluster: ThrowawayCluster, operator: OperatorProcess, done: Callable[[], bool]) -> None:
     """Print `kubectl get` whenever it says something new, until `done`."""
     last, deadline = "", time.monotonic() + TIMEOUT
     while True:
@@ -63,6 +67,8 @@ def follow(cluster: ThrowawayCluster, done: Callable[[], bool]) -> None:
             last = seen
         if finished:
             return
+        if operator.has_ended():
+            raise SystemExit("the operator ended")
         if time.monotonic() > deadline:
             raise SystemExit(f"not done after {TIMEOUT:.0f} s")
         time.sleep(0.5)
@@ -156,7 +162,7 @@ def run(cluster: ThrowawayCluster, simulators: Simulators, operator: OperatorPro
         say(f"Weights: the real all-MiniLM-L6-v2, on the hub and in s3://{BUCKET}/minilm/v1/")
         manifests = [str((ROOT / "examples" / name).relative_to(ROOT)) for name in EXAMPLES]
         show(cluster, "apply", *(word for path in manifests for word in ("-f", path)))
-        follow(cluster, lambda: all_ready(cluster))
+        follow(cluster, operator, lambda: all_ready(cluster))
         call(simulators, cluster)
         say("What it did")
         show(cluster, "describe", "custommodel/minilm-s3")
@@ -166,7 +172,7 @@ def run(cluster: ThrowawayCluster, simulators: Simulators, operator: OperatorPro
         say("Taking everything down")
         names = ("custommodels/minilm", "custommodels/minilm-s3", "modeldeployments/minilm")
         show(cluster, "delete", "--wait=false", *names)
-        follow(cluster, lambda: not items(cluster))
+        follow(cluster, operator, lambda: not items(cluster))
     except BaseException:
         print(f"\nThe operator's log ends with:\n{operator.tail()}", file=sys.stderr)
         raise

@@ -111,9 +111,12 @@ class Operator:
             await runner.stop()
         for task in (election, stopping, waiting):
             task.cancel()
-        await asyncio.gather(election, stopping, waiting, return_exceptions=True)
+        ended = await asyncio.gather(election, stopping, waiting, return_exceptions=True)
         if watching is not None:
             await watching
+        for error in ended:
+            if isinstance(error, Exception):
+                raise error
 
     def _gate(self, api: client.ApiClient) -> LeaseGate:
         config = self.config
@@ -177,7 +180,10 @@ class Operator:
 
     def _connect(self, key: SecretStr) -> TogetherV2:
         return TogetherV2(
-            key, str(self.config.base_url).rstrip("/"), project_id=self.config.project_id
+            key,
+            str(self.config.base_url).rstrip("/"),
+            project_id=self.config.project_id,
+            on_call=self.metrics.api_call,
         )
 
     async def _on_ready(self) -> None:

@@ -52,7 +52,15 @@ def configure_logging(log_format: Literal["console", "json"] | None) -> None:
     root.handlers = [handler]
     root.setLevel(logging.INFO)
     # Each of these logs every request, some of them with URLs.
-    for noisy in ("httpx", "httpcore", "botocore", "urllib3", "aiohttp.access", "kubernetes"):
+    for noisy in (
+        "httpx",
+        "httpx2",
+        "httpcore",
+        "botocore",
+        "urllib3",
+        "aiohttp.access",
+        "kubernetes",
+    ):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     # What kopf does is our own log's business, as long as nothing is wrong.
     logging.getLogger("kopf").setLevel(logging.WARNING)
@@ -118,6 +126,10 @@ class Metrics:
             ("method", "resource", "code"),
             registry=self.registry,
         )
+
+    def api_call(self, method: str, resource: str, code: str) -> None:
+        """One call to Together was answered, or failed with the error named by `code`."""
+        self.api_calls.labels(method, resource, code).inc()
 
     def reconciled(self, kind: str, outcome: str, seconds: float, waited: float) -> None:
         """One reconcile ended after `seconds`, having waited `waited` seconds for a worker."""

@@ -104,20 +104,31 @@ class OperatorProcess:
             stdout=self._file,
         )
 
-    def wait_ready(self, seconds: float = 30.0) -> None:
+    def wait_ready(self, seconds: float = 60.0) -> None:
         """Wait until it holds the Lease and watches."""
+        answer = "nothing"
 
         def is_ready() -> bool:
-            if self.process is None or self.process.poll() is not None:
+            nonlocal answer
+            if self.has_ended():
                 raise RuntimeError(f"the operator ended early:\n{self.tail()}")
             port = self.http_port()
             if port is None:
                 return False
             with contextlib.suppress(httpx.TransportError):
-                return httpx.get(f"http://127.0.0.1:{port}/readyz").status_code == 200
+                probe = httpx.get(f"http://127.0.0.1:{port}/readyz", timeout=1.0)
+                answer = probe.text
+                return probe.status_code == 200
             return False
 
-        until(is_ready, seconds, "the operator is ready", self.tail)
+        def explain() -> str:
+            return f"/readyz says {answer}; the log ends with\n{self.tail()}"
+
+        until(is_ready, seconds, "the operator is ready", explain)
+
+    def has_ended(self) -> bool:
+        """True when the process is not running."""
+        return self.process is None or self.process.poll() is not None
 
     def http_port(self) -> int | None:
         """Port of probes and metrics of the newest start, from the log."""
@@ -188,9 +199,7 @@ def install(cluster: ThrowawayCluster) -> None:
             "kind": "ClusterRole",
             "name": "together-operator",
         },
-        "subjects": [
-            {"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "operator"}
-        ],
+        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "operator"}],
     }
     cluster.kubectl("apply", "-f", "-", input=json.dumps(binding))
     kinds = ("crd/custommodels.together.ai", "crd/modeldeployments.together.ai")

@@ -317,6 +317,10 @@ def _waiting(pods: Sequence[Mapping[str, Any]]) -> str:
     if not pods:
         return ""
     status = pods[0].get("status", {})
+    if status.get("phase") == "Failed":
+        ended = _terminated(pods[:1])
+        words = _error(ended) or f"exit code {ended.get('exitCode', 'unknown')}"
+        return f"The last pod failed ({status.get('reason') or words}); the Job starts another"
     for container in status.get("containerStatuses") or []:
         waiting = container.get("state", {}).get("waiting")
         if waiting and waiting.get("reason") not in {None, "ContainerCreating", "PodInitializing"}:

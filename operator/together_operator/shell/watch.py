@@ -20,16 +20,17 @@ Observe = Callable[[Body, bool], None]
 class KopfEvents:
     """`Events` of the ports, through kopf's poster, which queues, retries and never blocks.
 
-    Kopf finds its queue in context variables, which are set where its handlers run: `bind` is
-    called there once.
+    Kopf finds its queue in context variables, which are set where it handles an object: `bind` is
+    called there. An event without that, before the first object was handled, is dropped.
     """
 
     def __init__(self) -> None:
         self._context: contextvars.Context | None = None
 
     def bind(self) -> None:
-        """Remember the context of a running kopf handler."""
-        self._context = contextvars.copy_context()
+        """Remember the context of a running kopf handler of an object; once is enough."""
+        if self._context is None:
+            self._context = contextvars.copy_context()
 
     def publish(self, body: Body, *, warning: bool, reason: str, message: str) -> None:
         """Have an event recorded for an object."""
@@ -72,14 +73,20 @@ def registry(
     """
     handlers = kopf.OperatorRegistry()
 
+    @kopf.on.login(registry=handlers)
+    async def login(**kwargs: Any) -> kopf.ConnectionInfo | None:
+        # As `kubernetes.aio` does in app.py: the pod's service account, else the kubeconfig. Both
+        # are asked again when the API server answers 401, which is how a rotated token is read.
+        return kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)
+
     @kopf.on.startup(registry=handlers)
     async def startup(**_: Any) -> None:
-        events.bind()
         await on_ready()
 
     def watch(plural: str, observe: Observe) -> None:
         @kopf.on.event(GROUP, VERSION, plural, registry=handlers, id=f"enqueue-{plural}")
         async def enqueue(event: Any, **_: Any) -> None:
+            events.bind()
             metrics.watch_events.labels(plural).inc()
             metrics.last_watch_event.labels(plural).set(time.time())
             observe(event["object"], event["type"] == "DELETED")
