@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from pydantic import SecretStr
-from tests.support.simulators.hub import MINILM
+from tests.support.simulators.pytest_plugin import TINY_EMBEDDING
 
 from together_operator.domain.together import (
     Deployment,
@@ -62,9 +62,9 @@ async def import_url(provider: ModelProvider, model: Model, url: str) -> Import:
 
 
 async def imported_model(provider: ModelProvider, name: str = "m") -> Model:
-    """A model with the real MiniLM weights from the hub."""
+    """A model with (tiny) weights from the hub."""
     model = await create_model(provider, name)
-    job = await import_url(provider, model, f"https://huggingface.co/{MINILM}")
+    job = await import_url(provider, model, f"https://huggingface.co/{TINY_EMBEDDING}")
     assert job.state == ImportState.SUCCEEDED, job.message
     return model
 

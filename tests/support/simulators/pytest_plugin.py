@@ -5,19 +5,40 @@ makes them known by importing them.
 """
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.support.simulators.hosting import InThread
 from tests.support.simulators.hub import HubSimulator, with_minilm
 from tests.support.simulators.s3 import S3Simulator
+from tests.support.simulators.tiny_models import write_model
 from tests.support.simulators.together import TogetherSimulator
+
+TINY_EMBEDDING = "tiny/embedding"
+"""A BertModel, to be based on `sentence-transformers/all-MiniLM-L6-v2`."""
+
+TINY_CHAT = "tiny/chat"
+"""A Qwen2ForCausalLM, to be based on `Qwen/Qwen2.5-0.5B-Instruct`."""
+
+
+@pytest.fixture(scope="session")
+def tiny_repositories(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Directories of small complete models, by their names on the hub."""
+    directory = tmp_path_factory.mktemp("tiny")
+    return {
+        TINY_EMBEDDING: write_model(directory / "embedding", architecture="BertModel"),
+        TINY_CHAT: write_model(directory / "chat", architecture="Qwen2ForCausalLM"),
+    }
 
 
 @pytest.fixture
-def hub_sim() -> Iterator[HubSimulator]:
-    """A hub that has the real all-MiniLM-L6-v2."""
-    with InThread(with_minilm(HubSimulator())) as hub:
+def hub_sim(tiny_repositories: dict[str, Path]) -> Iterator[HubSimulator]:
+    """A hub that has the real all-MiniLM-L6-v2 and two tiny models."""
+    hub = with_minilm(HubSimulator())
+    for name, directory in tiny_repositories.items():
+        hub.add_repository(name, directory)
+    with InThread(hub):
         yield hub
 
 

@@ -1,6 +1,7 @@
 """Imported files on disk, each content once, named by its S3-style ETag."""
 
 import hashlib
+from collections.abc import Iterable
 from pathlib import Path
 
 from tests.support.simulators.together.records import StoredFile
@@ -30,12 +31,15 @@ class Blobs:
         """Where the content is."""
         return self._directory / f"{file.etag}-{file.size}"
 
-    def keep_only(self, files: list[StoredFile]) -> None:
-        """Remove every content that none of `files` has."""
-        wanted = {self.open_path(file) for file in files}
-        for blob in self._directory.iterdir():
-            if blob not in wanted:
-                blob.unlink()
+    def count(self) -> int:
+        """Number of contents."""
+        return sum(1 for _ in self._directory.iterdir())
+
+    def remove_unused(self, gone: Iterable[StoredFile], kept: Iterable[StoredFile]) -> None:
+        """Remove the contents of `gone` that none of `kept` has."""
+        wanted = {self.open_path(file) for file in kept}
+        for blob in {self.open_path(file) for file in gone} - wanted:
+            blob.unlink(missing_ok=True)
 
 
 def etag_of(path: Path) -> str:

@@ -17,6 +17,7 @@ from tests.support.simulators.together.imports import Imports
 from tests.support.simulators.together.inference import Inference
 from tests.support.simulators.together.lifecycle import Lifecycle
 from tests.support.simulators.together.models import Models
+from tests.support.simulators.together.records import Model
 from tests.support.simulators.together.store import Project, Store
 from tests.support.simulators.together.views import EndpointViews
 
@@ -74,6 +75,17 @@ class Platform:
         self.imports.behaviour = behaviour
         self.lifecycle.behaviour = behaviour
         self.lifecycle.capacity_changed()
+
+    def forget_weights(self, model: Model) -> None:
+        """End the imports of a model that has been deleted, and remove its files.
+
+        A deployment that was stopped when its model went keeps them.
+        """
+        self.imports.abandon(model.id)
+        if not any(d.model_id == model.id for d in self.store.deployments):
+            kept = (f for m in self.store.models for r in m.revisions for f in r.files)
+            gone = (f for revision in model.revisions for f in revision.files)
+            self.blobs.remove_unused(gone, kept)
 
     def authenticate(self, authorization: str) -> ApiKey:
         """The key in an Authorization header; GatewayError 401."""

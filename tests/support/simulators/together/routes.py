@@ -91,7 +91,7 @@ async def delete_model(call: Call) -> dict[str, Any]:
     """DELETE models/{id}."""
     model = _model(call)
     call.platform.models.delete(call.project, model.id)
-    call.platform.imports.abandon(model.id)
+    call.platform.forget_weights(model)
     call.changed("model", model.id, model.name)
     return {}
 

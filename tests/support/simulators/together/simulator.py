@@ -9,6 +9,7 @@ from typing import Any
 
 import aiohttp
 from aiohttp import web
+from pydantic import SecretStr
 
 from tests.support.simulators.hosting import AsyncServer
 from tests.support.simulators.together import control, inference_routes, routes
@@ -90,6 +91,11 @@ class TogetherSimulator(AsyncServer):
     def url(self) -> str:
         """Base URL, for TOGETHER_BASE_URL."""
         return f"http://127.0.0.1:{self._port}"
+
+    @property
+    def secret(self) -> SecretStr:
+        """The key, as adapters take it."""
+        return SecretStr(self.key)
 
     @property
     def platform(self) -> Platform:
