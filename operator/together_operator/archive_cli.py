@@ -7,25 +7,23 @@ import sys
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from types import FrameType
 
 import click
 
 from together_operator.archive import run as runs
+from together_operator.archive.console import display, print_plan, print_summary
 from together_operator.archive.destinations import Destination
 from together_operator.archive.destinations.local_file import LocalFile
-from together_operator.archive.errors import ArchiveError, InvalidUsage
-from together_operator.archive.locations import (
-    HubLocation,
-    LocalPath,
-    S3Location,
-    format_of,
-    parse_destination,
-    parse_source,
-)
+from together_operator.archive.errors import ArchiveError, InvalidUsage, StoppedError
+from together_operator.archive.locations import LocalPath, S3Location, format_of, parse_destination
 from together_operator.archive.progress import Display, JsonLines, Progress, Ticker
 from together_operator.archive.result import Result, write_termination_message
 from together_operator.archive.sources import Source
-from together_operator.archive.sources.directory import DirectorySource
+from together_operator.archive.sources.opening import StoreOptions, open_source
+
+# Kubernetes kills 30 s after SIGTERM unless told otherwise.
+_GRACE_SECONDS = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +41,13 @@ class Settings:
     progress: str
     dry_run: bool
     include: tuple[str, ...]
+    check: bool
+
+    @property
+    def stores(self) -> StoreOptions:
+        return StoreOptions(
+            self.endpoint_url, self.source_endpoint_url, self.region, self.source_region
+        )
 
 
 @click.command("archive")
@@ -50,59 +55,59 @@ class Settings:
 @click.argument("destination")
 @click.option(
     "--format",
-    type=click.Choice(["zip", "tar", "tar.gz"]),
-    help="Default: as DESTINATION ends, else zip.",
+    type=click.Choice(list(runs.FORMATS)),
+    help="Default: what DESTINATION ends with, else zip.",
 )
-@click.option(
-    "--endpoint-url",
-    help="S3 endpoint of the destination, and of the source unless it has its own.",
-)
+@click.option("--endpoint-url", help="S3 endpoint of both sides, or of the destination only.")
 @click.option("--source-endpoint-url", help="S3 endpoint of the source.")
-@click.option("--region", help="Region of the destination.")
+@click.option("--region", help="Region of both sides, or of the destination only.")
 @click.option("--source-region", help="Region of the source.")
 @click.option(
-    "--concurrency", type=click.IntRange(1, 256), help="Parts at once; default from the machine."
+    "--concurrency", type=click.IntRange(1, 256), help="Parts at once. Default: by processors."
 )
 @click.option(
     "--progress",
     type=click.Choice(["auto", "bar", "json", "none"]),
     default="auto",
     show_default=True,
+    help="auto: a bar on a terminal, else nothing.",
 )
 @click.option("--dry-run", is_flag=True, help="Print the plan, write nothing.")
 @click.option(
     "--include",
     multiple=True,
     metavar="GLOB",
-    help="Keep files that would be left out as junk or second copies.",
+    help="Keep files that would be left out as junk or second copies. Can be repeated.",
+)
+@click.option(
+    "--check/--no-check",
+    default=True,
+    show_default=True,
+    help="Refuse a source that Together would refuse (see `check`).",
 )
 def archive_command(**options: object) -> None:
     """Pack SOURCE into one archive at DESTINATION.
 
     SOURCE is a directory, s3://BUCKET/PREFIX/ or hf://ORG/REPO[@REVISION]; DESTINATION is
-    s3://BUCKET/KEY.zip, an s3://BUCKET/PREFIX/ below which the key is derived, or a local file.
-    A run that was cut short goes on where it stopped when it is started again.
+    s3://BUCKET/KEY.zip (or .tar, .tar.gz), an s3://BUCKET/PREFIX/ below which the key is derived,
+    or a local file. A run that was cut short goes on where it stopped when it is started again.
 
-    Exit codes: 0 done, 64 usage, 65 source not acceptable, 73 destination can't be written,
-    75 temporary, 77 not permitted.
+    \b
+    Exit codes: 0 done, 64 usage, 65 the source is not acceptable, 73 the destination can't be
+    written, 75 temporary, 77 not permitted.
     """
     settings = Settings(**options)  # type: ignore[arg-type]  # click has checked them
     sys.exit(execute(settings, os.environ))
 
 
 def execute(settings: Settings, environ: Mapping[str, str]) -> int:
-    """Run and report; returns the exit code."""
+    """Run and report, on the streams and in the termination message; returns the exit code."""
     stop = threading.Event()
     try:
-        with _stop_on_signals(stop):
+        with _stop_on_signals(stop, environ):
             result = _run(settings, environ, stop)
     except ArchiveError as error:
-        message = " ".join(str(error).split())
-        click.echo(f"error: {message}", err=True)
-        document = {"error": message, "exitCode": error.exit_code}
-        if not settings.dry_run:
-            write_termination_message(environ, document)
-        return error.exit_code
+        return _report(error, environ)
     if result is not None:
         write_termination_message(environ, result.document())
     return 0
@@ -110,33 +115,40 @@ def execute(settings: Settings, environ: Mapping[str, str]) -> int:
 
 def _run(settings: Settings, environ: Mapping[str, str], stop: threading.Event) -> Result | None:
     progress = Progress()
-    display = _display(settings.progress)
-    location = parse_source(settings.source)
+    shown = display(settings.progress)
     target = parse_destination(settings.destination)
     archive_format = _choose_format(settings, target)
-    source = _open_source(settings, environ, location, target)
-    with Ticker(progress, display):
-        prepared = runs.prepare(source, archive_format, settings.include)
+    source = open_source(settings.source, target, settings.stores, environ)
+    with Ticker(progress, shown):
+        prepared = runs.prepare(
+            source, archive_format, include=settings.include, check=settings.check
+        )
         if settings.dry_run:
-            _print_plan(prepared)
+            print_plan(prepared)
             return None
-        destination = _open_destination(settings, environ, target, source, prepared)
         result = runs.archive(
             prepared,
             source,
-            destination,
+            _open_destination(settings, environ, target, source, prepared),
             progress,
-            concurrency=settings.concurrency or default_concurrency(),
-            stop=stop,
+            runs.Workers.for_machine(settings.concurrency, stop),
         )
-    if isinstance(display, JsonLines):
-        click.echo(result.line())
+    _print_result(result, shown)
     return result
 
 
-def default_concurrency() -> int:
-    """Parts under way at once: enough to fill a network whose single connections are slow."""
-    return min(32, 4 * len(os.sched_getaffinity(0)))
+def _print_result(result: Result, shown: Display | None) -> None:
+    if isinstance(shown, JsonLines):
+        click.echo(result.line())
+    else:
+        print_summary(result)
+
+
+def _report(error: ArchiveError, environ: Mapping[str, str]) -> int:
+    message = " ".join(str(error).split())
+    click.echo(f"error: {message}", err=True)
+    write_termination_message(environ, {"error": message, "exitCode": error.exit_code})
+    return error.exit_code
 
 
 def _choose_format(settings: Settings, target: LocalPath | S3Location) -> str:
@@ -156,51 +168,6 @@ def _choose_format(settings: Settings, target: LocalPath | S3Location) -> str:
     return chosen
 
 
-def _open_source(
-    settings: Settings,
-    environ: Mapping[str, str],
-    location: LocalPath | S3Location | HubLocation,
-    target: LocalPath | S3Location,
-) -> Source:
-    if isinstance(location, LocalPath):
-        return DirectorySource(location.path)
-    if isinstance(location, S3Location):
-        from together_operator.archive.s3 import has_own_credentials, make_client
-        from together_operator.archive.sources.s3 import S3Source
-
-        if not location.is_prefix:
-            raise InvalidUsage(f"{location} names an object; for a prefix, end it with '/'")
-        prefix = "SOURCE_" if has_own_credentials(environ, "SOURCE_") else ""
-        endpoint = (
-            settings.source_endpoint_url
-            or environ.get("SOURCE_AWS_ENDPOINT_URL_S3")
-            or environ.get("SOURCE_AWS_ENDPOINT_URL")
-            or settings.endpoint_url
-        )
-        region = (
-            settings.source_region
-            or environ.get("SOURCE_AWS_REGION")
-            or environ.get("SOURCE_AWS_DEFAULT_REGION")
-            or settings.region
-        )
-        client = make_client(environ, endpoint_url=endpoint, region=region, prefix=prefix)
-        return S3Source(client, location, _own_archives(location, target))
-    raise InvalidUsage("hf:// is not there yet")
-
-
-def _own_archives(location: S3Location, target: LocalPath | S3Location):  # type: ignore[no-untyped-def]
-    """Which keys of the source are archives that earlier runs wrote below the same prefix."""
-    if not isinstance(target, S3Location) or target.bucket != location.bucket:
-        return lambda _key: False
-    if target.is_prefix:
-        return lambda key: (
-            key.startswith(target.key)
-            and "/" not in key[len(target.key) :]
-            and format_of(key) is not None
-        )
-    return lambda key: key == target.key
-
-
 def _open_destination(
     settings: Settings,
     environ: Mapping[str, str],
@@ -210,42 +177,28 @@ def _open_destination(
 ) -> Destination:
     if isinstance(target, LocalPath):
         return LocalFile(target.path)
-    from together_operator.archive.destinations.s3_upload import S3Object
-    from together_operator.archive.s3 import make_client
+    from together_operator.archive import s3_wiring  # noqa: PLC0415 (a third of a second)
 
-    client = make_client(environ, endpoint_url=settings.endpoint_url, region=settings.region)
-    if not target.is_prefix:
-        return S3Object(client, target)
-    plan = prepared.plan
-    name, family = runs.derived_name(source, plan.digest, plan.format.name)
-    return S3Object(
-        client, S3Location(target.bucket, target.key + name), stale_prefix=target.key + family
-    )
-
-
-def _display(kind: str) -> Display | None:
-    if kind == "json":
-        return JsonLines(sys.stdout)
-    return None
-
-
-def _print_plan(prepared: runs.Prepared) -> None:
-    plan = prepared.plan
-    for entry in plan.entries:
-        click.echo(f"{entry.size:>16,}  {entry.name}")
-    for item in prepared.selection.excluded:
-        click.echo(f"{'left out':>16}  {item.name}  ({item.reason})")
-    click.echo(f"{plan.size:>16,}  bytes of {plan.format.name}, plan sha256:{plan.digest}")
+    return s3_wiring.open_destination(target, source, prepared, settings.stores, environ)
 
 
 @contextlib.contextmanager
-def _stop_on_signals(stop: threading.Event) -> Iterator[None]:
-    """The first SIGTERM or SIGINT lets the parts under way finish; a second one ends at once."""
+def _stop_on_signals(stop: threading.Event, environ: Mapping[str, str]) -> Iterator[None]:
+    """The first SIGTERM or SIGINT lets the parts under way finish, for at most 20 s; a second one
+    ends at once. What the store has by then is what the next run goes on from.
+    """
 
-    def request(_number: int, _frame: object) -> None:
+    def end_now() -> None:
+        os._exit(_report(StoppedError("stopped on request; run again to go on"), environ))
+
+    timer = threading.Timer(_GRACE_SECONDS, end_now)
+    timer.daemon = True
+
+    def request(_number: int, _frame: FrameType | None) -> None:
         if stop.is_set():
-            os._exit(75)
+            end_now()
         stop.set()
+        timer.start()
 
     previous = {
         number: signal.signal(number, request) for number in (signal.SIGTERM, signal.SIGINT)
@@ -253,5 +206,6 @@ def _stop_on_signals(stop: threading.Event) -> Iterator[None]:
     try:
         yield
     finally:
+        timer.cancel()
         for number, handler in previous.items():
             signal.signal(number, handler)

@@ -16,6 +16,12 @@ class AbandonedError(Exception):
     """Nobody will compute this checksum any more: the run failed elsewhere or was stopped."""
 
 
+class MismatchError(Exception):
+    """A file's ranges don't add up to the CRC-32 that the store keeps for it; `args[0]` is the
+    entry's index.
+    """
+
+
 class FileChecksums:
     """Collects the CRC-32 of ranges and gives out that of a file once its ranges cover it."""
 
@@ -24,11 +30,12 @@ class FileChecksums:
         self._ranges: list[dict[int, tuple[int, int]]] = [{} for _ in sizes]
         self._missing = list(sizes)
         self._done: dict[int, int] = {index: 0 for index, size in enumerate(sizes) if not size}
+        self._expected: dict[int, int] = {}
         self._changed = threading.Condition()
         self._abandoned = False
 
     def add(self, index: int, offset: int, length: int, crc: int) -> None:
-        """Record a range of entry `index`; the same range again is ignored."""
+        """Record a range of entry `index`; one that is known is ignored. Raises `MismatchError`."""
         with self._changed:
             ranges = self._ranges[index]
             if index in self._done or offset in ranges:
@@ -43,24 +50,26 @@ class FileChecksums:
             self._done[index] = total
             ranges.clear()
             self._changed.notify_all()
+            if self._expected.get(index, total) != total:
+                raise MismatchError(index)
 
-    def set_known(self, index: int, crc: int) -> None:
-        """Record a whole file's CRC-32 that somebody else computed."""
+    def expect(self, index: int, crc: int) -> None:
+        """Record a whole file's CRC-32 as the store keeps it; the ranges must agree with it."""
         with self._changed:
-            self._done.setdefault(index, crc)
+            self._expected[index] = crc
             self._changed.notify_all()
 
     def wait(self, index: int) -> int:
         """The file's CRC-32, as soon as it is known. Raises `AbandonedError`."""
         with self._changed:
-            self._changed.wait_for(lambda: self._abandoned or index in self._done)
-            if index not in self._done:
-                raise AbandonedError
-            return self._done[index]
-
-    def is_known(self, index: int) -> bool:
-        with self._changed:
-            return index in self._done
+            self._changed.wait_for(
+                lambda: self._abandoned or index in self._done or index in self._expected
+            )
+            if index in self._done:
+                return self._done[index]
+            if index in self._expected:
+                return self._expected[index]
+            raise AbandonedError
 
     def abandon(self) -> None:
         """Wake everyone who waits; nothing more will come."""

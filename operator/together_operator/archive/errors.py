@@ -24,7 +24,9 @@ class SourceUnacceptable(ArchiveError):
 
 
 class DestinationUnwritable(ArchiveError):
-    """The destination can't take the archive: no such bucket, a directory in the way (EX_CANTCREAT)."""
+    """The destination can't take the archive: no such bucket, a directory in the way
+    (EX_CANTCREAT).
+    """
 
     exit_code = 73
 
@@ -39,7 +41,11 @@ class SourceChanged(TemporaryFailure):
     """A file was replaced, truncated or deleted while it was read; the next try plans anew."""
 
 
-class Interrupted(TemporaryFailure):
+class CorruptedError(TemporaryFailure):
+    """Bytes are not those that the source promised; what was sent of them can't be used."""
+
+
+class StoppedError(TemporaryFailure):
     """The process was asked to stop; what was sent so far is kept for the next try."""
 
 

@@ -7,8 +7,10 @@ large file, which tops it up to the store's minimum; it goes through memory.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from together_operator.archive.errors import SourceUnacceptable
+from together_operator.archive.formats import LAYOUT_VERSION
 from together_operator.archive.plan import FileRange, Plan
 
 MIB = 1 << 20
@@ -17,14 +19,14 @@ MAX_PART = 5 << 30
 STREAM_PART = 16 * MIB
 COPY_PART = 128 * MIB
 MIXED_PART = 8 * MIB
-MAX_OBJECT = 50_000 << 30  # 48.8 TiB
+MAX_OBJECT = 10_000 * MAX_PART  # 48.8 TiB
 # S3 has part numbers 1 to 10,000; the last three are the markers of `resume`.
 MAX_PARTS = 9_997
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Bytes `start` to `stop` of the archive; `bulk` says which file range they are, if only one."""
+    """Bytes `start` to `stop` of the archive; `bulk` is the file range they are, if just one."""
 
     number: int
     start: int
@@ -34,6 +36,24 @@ class Part:
     @property
     def size(self) -> int:
         return self.stop - self.start
+
+
+LayoutKind = Literal["stream", "copy", "equal", "compressed"]
+
+
+def layout_name(kind: LayoutKind) -> str:
+    """Identifies a way of cutting; parts of one are worth nothing to another."""
+    size = COPY_PART if kind == "copy" else STREAM_PART
+    return f"{LAYOUT_VERSION}:{kind}:{size}:{MIXED_PART}"
+
+
+def lay_out(plan: Plan, kind: LayoutKind) -> Sequence[Part]:
+    """The parts of `plan`; none for a compressed archive, which is cut as it comes."""
+    if kind == "compressed":
+        return []
+    if kind == "equal":
+        return divide_equally(plan, STREAM_PART)
+    return divide(plan, COPY_PART if kind == "copy" else STREAM_PART)
 
 
 def divide(plan: Plan, part_size: int, mixed_size: int = MIXED_PART) -> Sequence[Part]:

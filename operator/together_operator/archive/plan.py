@@ -70,6 +70,11 @@ class Plan:
         }
         return hashlib.sha256(json.dumps(document).encode()).hexdigest()
 
+    @property
+    def name(self) -> str:
+        """`zip`, `tar` or `tar.gz`."""
+        return "tar.gz" if self.compression else self.format.name
+
     def data_offset(self, index: int) -> int:
         return self.offsets[index] + self._header_sizes[index]
 
@@ -106,7 +111,7 @@ class Plan:
 
 
 def make_plan(archive_format: Format, entries: Sequence[Entry], compression: str = "") -> Plan:
-    """Small files first, then the others, each sorted by name. `entries` must not be empty."""
+    """Small files first, then the others, each sorted by name; `entries` must not be empty."""
     ordered = sorted(entries, key=lambda entry: (entry.size >= SMALL_FILE, entry.name.encode()))
     offsets, header_sizes = [], []
     position = 0
@@ -119,9 +124,14 @@ def make_plan(archive_format: Format, entries: Sequence[Entry], compression: str
 
 
 def render(
-    plan: Plan, start: int, stop: int, *, crcs: "Callable[[int], int]", files: bytes | memoryview
+    plan: Plan,
+    start: int,
+    stop: int,
+    *,
+    crcs: Callable[[int], int],
+    files: bytes | bytearray | memoryview,
 ) -> list[bytes | memoryview]:
-    """The archive's bytes `start` to `stop` as buffers; `files` holds its file ranges end to end."""
+    """The bytes `start` to `stop` as buffers; `files` holds their file ranges end to end."""
     out: list[bytes | memoryview] = []
     rest = memoryview(files)
     for piece in plan.pieces(start, stop):

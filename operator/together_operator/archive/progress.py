@@ -5,10 +5,33 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Protocol, Self, TextIO
 
 _WINDOW_SECONDS = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """`done_bytes` of `total_bytes` of the archive; the rate over the last 15 s."""
+
+    stage: str
+    done_bytes: int
+    total_bytes: int
+    bytes_per_second: int
+    eta_seconds: int | None
+
+    def document(self) -> dict[str, str | int | None]:
+        """The JSON line of the command line's `--progress json`."""
+        return {
+            "type": "progress",
+            "stage": self.stage,
+            "doneBytes": self.done_bytes,
+            "totalBytes": self.total_bytes,
+            "bytesPerSecond": self.bytes_per_second,
+            "etaSeconds": self.eta_seconds,
+        }
 
 
 class Progress:
@@ -44,13 +67,23 @@ class Progress:
             self._done += size
             self.sent += size
 
+    def processed(self, size: int) -> None:
+        """`size` bytes of an archive that is compressed went through."""
+        with self._lock:
+            self._done += size
+
+    def sent_compressed(self, size: int) -> None:
+        """`size` compressed bytes were sent; they are not archive bytes."""
+        with self._lock:
+            self.sent += size
+
     def copied_part(self, size: int) -> None:
         with self._lock:
             self._done += size
             self.copied += size
 
-    def snapshot(self) -> dict[str, str | int | None]:
-        """The JSON line of DESIGN's command line; `doneBytes` never falls within a run."""
+    def snapshot(self) -> Snapshot:
+        """`done_bytes` never falls within a run."""
         with self._lock:
             now = self._clock()
             self._shown = max(self._shown, min(self._done + self._in_flight, self.total))
@@ -60,27 +93,26 @@ class Progress:
             since, before = self._samples[0]
             rate = (self._shown - before) / (now - since) if now > since else 0.0
             left = self.total - self._shown
-            return {
-                "type": "progress",
-                "stage": self.stage,
-                "doneBytes": self._shown,
-                "totalBytes": self.total,
-                "bytesPerSecond": round(rate),
-                "etaSeconds": round(left / rate) if rate > 0 else None,
-            }
+            eta = round(left / rate) if rate > 0 else None
+            return Snapshot(self.stage, self._shown, self.total, round(rate), eta)
 
 
 class Display(Protocol):
-    def show(self, snapshot: dict[str, str | int | None]) -> None: ...
+    def show(self, snapshot: Snapshot) -> None: ...
+
+    def close(self) -> None: ...
 
 
 class JsonLines:
     def __init__(self, out: TextIO) -> None:
         self._out = out
 
-    def show(self, snapshot: dict[str, str | int | None]) -> None:
-        self._out.write(json.dumps(snapshot) + "\n")
+    def show(self, snapshot: Snapshot) -> None:
+        self._out.write(json.dumps(snapshot.document()) + "\n")
         self._out.flush()
+
+    def close(self) -> None:
+        pass
 
 
 class Ticker:
@@ -108,6 +140,7 @@ class Ticker:
         if self._display is not None:
             self._thread.join()
             self._display.show(self._progress.snapshot())
+            self._display.close()
 
     def _run(self) -> None:
         assert self._display is not None

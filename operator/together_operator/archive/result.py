@@ -1,4 +1,4 @@
-"""What an archive run hands back: to people, to the operator, and to the pod's termination message."""
+"""What a run hands back: to people, to the operator, and as the pod's termination message."""
 
 import json
 import os
@@ -16,7 +16,7 @@ _NAMED_EXCLUSIONS = 1000
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """Sizes in bytes; `digest` is the plan's, `sha256:<hex>`; `crc32` of the archive as hex, if known."""
+    """Sizes in bytes; `digest` is the plan's, `sha256:<hex>`; `crc32` the archive's in hex."""
 
     uri: str
     format: str
@@ -54,7 +54,7 @@ class Result:
 
 
 def write_termination_message(environ: Mapping[str, str], document: Mapping[str, object]) -> None:
-    """Leave `document` as compact JSON where Kubernetes looks for it; nowhere else is that a fault."""
+    """Leave `document` as compact JSON where Kubernetes looks for it, if there is such a place."""
     path = Path(environ.get("TERMINATION_MESSAGE_PATH") or _DEFAULT_TERMINATION_LOG)
     if "TERMINATION_MESSAGE_PATH" not in environ and not os.access(path, os.W_OK):
         return

@@ -1,10 +1,12 @@
-"""S3 clients as the archiver wants them, and the one place where botocore's errors are translated."""
+"""S3 clients as the archiver wants them; the one place where botocore's errors are translated."""
 
+import os
 import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, TypeVar
 
 import boto3
+from botocore.awsrequest import AWSRequest
 from botocore.config import Config
 from botocore.exceptions import (
     BotoCoreError,
@@ -17,6 +19,8 @@ from botocore.exceptions import (
 from botocore.exceptions import (
     ConnectionError as BotoConnectionError,
 )
+from botocore.httpsession import URLLib3Session
+from botocore.utils import get_environ_proxies
 
 from together_operator.archive.errors import (
     ArchiveError,
@@ -56,12 +60,14 @@ def make_client(
     endpoint_url: str | None,
     region: str | None,
     prefix: str = "",
+    sign_payload: bool = False,
     connections: int = 32,
 ) -> "S3Client":
     """A client with credentials from `environ`, whose names may carry `prefix` (`SOURCE_`).
 
-    Without explicit keys the usual chain decides (profile, web identity, instance). Raises
-    `PermissionRefused` when a profile is named that does not exist.
+    `sign_payload`: sign the SHA-256 of each body, which reads it twice. Without explicit keys the
+    usual chain decides (profile, web identity, instance). Raises `PermissionRefused` when a profile
+    is named that does not exist.
     """
 
     def setting(name: str) -> str | None:
@@ -89,6 +95,7 @@ def make_client(
         s3={
             "addressing_style": "path" if endpoint_url else "virtual",
             "us_east_1_regional_endpoint": "regional",
+            "payload_signing_enabled": sign_payload,
         },
         retries={"mode": "standard", "max_attempts": 8},
         request_checksum_calculation="when_required",
@@ -98,7 +105,10 @@ def make_client(
         read_timeout=60,
         tcp_keepalive=True,
     )
-    return session.client("s3", region_name=region, endpoint_url=endpoint_url, config=config)
+    client: S3Client = session.client(
+        "s3", region_name=region, endpoint_url=endpoint_url, config=config
+    )
+    return client
 
 
 def has_own_credentials(environ: Mapping[str, str], prefix: str) -> bool:
@@ -110,6 +120,12 @@ def error_code(error: ClientError) -> str:
     """The store's error code; never its message, which is a remote body."""
     code = str(error.response.get("Error", {}).get("Code", ""))
     return code if _CODE.match(code) else "unknown error"
+
+
+def error_status(error: ClientError) -> int:
+    """The HTTP status of the answer, 0 if there was none."""
+    status: int = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    return status
 
 
 def translate(error: Exception, doing: str, *, source: bool) -> ArchiveError:
@@ -129,7 +145,7 @@ def translate(error: Exception, doing: str, *, source: bool) -> ArchiveError:
 
 
 def _translate_response(code: str, error: ClientError, doing: str, *, source: bool) -> ArchiveError:
-    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    status = error_status(error)
     if code in _FORBIDDEN or status in (401, 403):
         return PermissionRefused(f"{doing}: {code}; check the credentials and their policy")
     if code in _NO_SUCH_BUCKET:
@@ -150,3 +166,25 @@ def call(operation: Callable[[], T], doing: str, *, source: bool = False) -> T:
         return operation()
     except (ClientError, BotoCoreError) as error:
         raise translate(error, doing, source=source) from None
+
+
+def read_first_byte(url: str, uri: str) -> None:
+    """Prove that a presigned `url` really reads `uri`; the URL never shows up in an error."""
+    http = URLLib3Session(
+        verify=os.environ.get("AWS_CA_BUNDLE") or True,  # type: ignore[arg-type]  # or a path
+        proxies=get_environ_proxies(url),
+        timeout=60,
+    )
+    request = AWSRequest(method="GET", url=url, headers={"Range": "bytes=0-0"})
+    try:
+        answer = http.send(request.prepare())
+        content = answer.content
+    except (BotoCoreError, HTTPClientError) as error:
+        raise TemporaryFailure(
+            f"{uri}: reading it back failed ({type(error).__name__}); run again"
+        ) from None
+    if answer.status_code not in (200, 206) or len(content) != 1:
+        raise PermissionRefused(
+            f"{uri}: a presigned URL answers {answer.status_code}; these credentials need "
+            "s3:GetObject on it"
+        )

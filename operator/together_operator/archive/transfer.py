@@ -1,28 +1,40 @@
-"""Moves every part of a plan to an upload: bulk parts in any order, mixed ones behind them.
+"""Moves every part of a plan to an upload.
 
 A zip header carries the CRC-32 of a file that stands behind it, so work goes from the archive's end
 to its beginning: what a part waits for has always been started before it, and no number of workers
-can block one another.
+can block one another. Bulk parts and mixed parts have pools of their own, because a mixed part sits
+in memory and may wait for bulk parts.
 """
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from functools import partial
 
-from together_operator.archive.checksums import AbandonedError, FileChecksums, combine_crc32, crc32
+from together_operator.archive.bodies import BufferBody, BulkBody, FileHash
+from together_operator.archive.checksums import (
+    AbandonedError,
+    FileChecksums,
+    MismatchError,
+    combine_crc32,
+    crc32,
+)
 from together_operator.archive.destinations import Upload
-from together_operator.archive.errors import Interrupted
-from together_operator.archive.layout import MIB, Part
+from together_operator.archive.errors import CorruptedError, StoppedError
+from together_operator.archive.layout import Part
 from together_operator.archive.plan import FileRange, Plan, render
 from together_operator.archive.progress import Progress
 from together_operator.archive.sources import Source
 
-BLOCK = MIB
+_MIXED_WORKERS = 2
 
 
 class Transfer:
-    """One run. `stop` set from outside ends it after the parts that are under way."""
+    """One run over an upload whose layout is known. `stop` set from outside ends it after the
+    parts that are under way; they are kept for the next run.
+    """
 
     def __init__(
         self,
@@ -43,87 +55,199 @@ class Transfer:
         self._failed = threading.Event()
         self._checksums = FileChecksums([entry.size for entry in plan.entries])
         self._part_crcs: dict[int, int] = {}
+        self._bulk_files = {part.bulk.index for part in upload.layout if part.bulk is not None}
 
     def run(self) -> int | None:
-        """Returns the archive's CRC-32 where every part's is known."""
-        self._progress.start(
-            "Archiving", self._plan.size, sum(part.size for part in self._upload.present.values())
-        )
-        ordered, last = _schedule(self._upload.layout, self._plan)
+        """Returns the archive's CRC-32 where every part's is known.
+
+        Raises `CorruptedError` when bytes are not those that the source promises; what was sent is
+        worthless then. Other errors leave an upload that can be resumed.
+        """
+        present = sum(part.size for part in self._upload.present.values())
+        self._progress.start("Archiving", self._plan.size, present)
+        groups, last = _schedule(self._upload.layout, self._plan)
         held = {part.number: self._read_files(part) for part in last}
-        self._run_all([lambda part=part: self._move(part) for part in ordered])
-        self._run_all(
-            [lambda part=part: self._finish_mixed(part, held[part.number]) for part in last]
-        )
+        bulk_jobs: list[Callable[[], None]] = []
+        for group in groups:
+            bulk_jobs += self._bulk_jobs(group.bulk)
+        mixed_jobs = [partial(self._move_mixed, group.mixed) for group in groups if group.mixed]
+        self._run_all(bulk_jobs, mixed_jobs)
+        self._run_all([], [partial(self._send_mixed, part, held[part.number]) for part in last])
         return self._archive_crc()
 
-    def _run_all(self, jobs: "Sequence[Callable[[], None]]") -> None:
-        with ThreadPoolExecutor(self._concurrency, thread_name_prefix="part") as pool:
-            futures: list[Future[None]] = [pool.submit(self._guarded, job) for job in jobs]
-            wait(futures, return_when=FIRST_EXCEPTION)
-            errors = [e for f in futures if f.done() and (e := f.exception()) is not None]
+    def _bulk_jobs(self, parts: Sequence[Part]) -> list[Callable[[], None]]:
+        """One job a part, or one for the whole file where its hash must be fed in order."""
+        if not parts or parts[0].bulk is None:
+            return []
+        entry = self._plan.entries[parts[0].bulk.index]
+        if FileHash.is_promised(entry.identity):
+            return [partial(self._stream_hashed, parts)]
+        return [partial(self._move_bulk, part, part.bulk) for part in parts if part.bulk]
+
+    def _run_all(
+        self, bulk: Sequence[Callable[[], None]], mixed: Sequence[Callable[[], None]]
+    ) -> None:
+        with (
+            ThreadPoolExecutor(self._concurrency, thread_name_prefix="bulk") as bulk_pool,
+            ThreadPoolExecutor(_MIXED_WORKERS, thread_name_prefix="mixed") as mixed_pool,
+        ):
+            futures: list[Future[None]] = [bulk_pool.submit(self._guarded, job) for job in bulk]
+            futures += [mixed_pool.submit(self._guarded, job) for job in mixed]
+            done, _ = wait(futures, return_when=FIRST_EXCEPTION)
+            errors = [error for future in done if (error := future.exception()) is not None]
             if errors:
                 self._failed.set()
                 self._checksums.abandon()
-                pool.shutdown(cancel_futures=True)
         if errors:
             raise errors[0]
         if self._stop.is_set():
-            raise Interrupted("stopped on request; run again to go on from here")
+            raise StoppedError("stopped on request; run again to go on from here")
 
-    def _guarded(self, job: "Callable[[], None]") -> None:
+    def _guarded(self, job: Callable[[], None]) -> None:
         if self._stop.is_set() or self._failed.is_set():
             self._checksums.abandon()
             return
         with contextlib.suppress(AbandonedError):
             job()
 
-    def _move(self, part: Part) -> None:
+    def _move_bulk(self, part: Part, bulk: FileRange) -> None:
         present = self._upload.present.get(part.number)
-        if part.bulk is None:
-            self._finish_mixed(part, self._read_files(part))
-        elif present is None:
-            self._stream(part, part.bulk)
-        elif self._plan.format.needs_crc:
-            crc = present.crc
-            if crc is None:
-                crc = _exhaust(_BulkBody(self._source, self._plan, part.bulk))
-            self._learn(part, part.bulk, crc)
+        if present is not None:
+            self._learn_present(part, bulk, present.crc)
+        elif self._upload.can_copy(bulk.index):
+            self._copy(part, bulk)
+        else:
+            self._stream(part, bulk, BulkBody(self._source, self._plan, bulk, self._progress))
 
-    def _stream(self, part: Part, bulk: FileRange) -> None:
-        body = _BulkBody(self._source, self._plan, bulk, self._progress)
-        self._upload.put(part, body)
+    def _copy(self, part: Part, bulk: FileRange) -> None:
+        crc = self._upload.copy(part, bulk)
+        self._progress.copied_part(part.size)
+        known = self._upload.known_crc(bulk.index)
+        if known is not None:
+            self._checksums.expect(bulk.index, known)
+        if crc is not None:
+            self._learn(part, bulk, crc)
+
+    def _stream(self, part: Part, bulk: FileRange, body: BulkBody) -> None:
+        try:
+            self._upload.put(part, body)
+        except BaseException:
+            body.give_up()
+            raise
         self._progress.sent_part(part.size)
         assert body.crc is not None
         self._learn(part, bulk, body.crc)
 
+    def _stream_hashed(self, parts: Sequence[Part]) -> None:
+        """All parts of one file in order, its promised hash computed on the way.
+
+        A header is sent only after its file was verified, so a header that is there already says
+        that the file need not be read again.
+        """
+        first = parts[0].bulk
+        assert first is not None
+        index, entry = first.index, self._plan.entries[first.index]
+        header = next(part for part in self._upload.layout if part.stop > self._plan.offsets[index])
+        verified = header.number in self._upload.present
+        file_hash = FileHash(entry.identity, entry.size)
+        if not verified and first.offset:
+            head = BulkBody(
+                self._source,
+                self._plan,
+                FileRange(index, 0, first.offset),
+                watch=file_hash.update,
+            )
+            head.read_only()
+        for part in parts:
+            if self._stop.is_set() or self._failed.is_set():
+                raise AbandonedError
+            self._move_hashed(part, None if verified else file_hash)
+        if not verified and not file_hash.matches():
+            raise _corrupted(entry.name)
+
+    def _move_hashed(self, part: Part, file_hash: FileHash | None) -> None:
+        bulk = part.bulk
+        assert bulk is not None
+        present = self._upload.present.get(part.number)
+        watch = file_hash.update if file_hash is not None else None
+        if present is None:
+            body = BulkBody(self._source, self._plan, bulk, self._progress, watch)
+            self._stream(part, bulk, body)
+        elif file_hash is not None:
+            body = BulkBody(self._source, self._plan, bulk, watch=watch)
+            self._learn(part, bulk, body.read_only())
+        else:
+            self._learn_present(part, bulk, present.crc)
+
+    def _learn_present(self, part: Part, bulk: FileRange, crc: int | None) -> None:
+        if crc is None and self._plan.format.needs_crc:
+            crc = BulkBody(self._source, self._plan, bulk).read_only()
+        if crc is not None:
+            self._learn(part, bulk, crc)
+
     def _learn(self, part: Part, bulk: FileRange, crc: int) -> None:
         self._part_crcs[part.number] = crc
-        self._checksums.add(bulk.index, bulk.offset, bulk.length, crc)
+        self._add(bulk, crc)
+
+    def _add(self, piece: FileRange, crc: int) -> None:
+        try:
+            self._checksums.add(piece.index, piece.offset, piece.length, crc)
+        except MismatchError:
+            raise _corrupted(self._plan.entries[piece.index].name) from None
+
+    def _move_mixed(self, part: Part) -> None:
+        self._send_mixed(part, self._read_files(part))
 
     def _read_files(self, part: Part) -> bytearray:
         """The file ranges of a mixed part end to end, their checksums learnt."""
-        present = part.number in self._upload.present
         out = bytearray()
+        present = part.number in self._upload.present
         if present and not self._plan.format.needs_crc:
             return out
         for piece in self._plan.pieces(part.start, part.stop):
-            if isinstance(piece, FileRange):
-                data = bytearray(piece.length)
-                _read_exactly(self._source, self._plan, piece, memoryview(data))
-                self._checksums.add(piece.index, piece.offset, piece.length, crc32(data))
-                out += data
+            if not isinstance(piece, FileRange):
+                continue
+            start = len(out)
+            out += bytes(piece.length)
+            data = memoryview(out)[start:]
+            self._read_exactly(piece, data)
+            self._add(piece, crc32(data))
+            if not present:
+                self._verify_small(piece, data)
+            data.release()
         return out
 
-    def _finish_mixed(self, part: Part, files: bytearray) -> None:
+    def _read_exactly(self, piece: FileRange, into: memoryview) -> None:
+        entry = self._plan.entries[piece.index]
+        with self._source.open(entry, piece.offset, piece.length) as reader:
+            position = 0
+            while count := reader.readinto(into[position:]):
+                position += count
+
+    def _verify_small(self, piece: FileRange, data: memoryview) -> None:
+        entry = self._plan.entries[piece.index]
+        if (
+            piece.offset
+            or piece.index in self._bulk_files
+            or not FileHash.is_promised(entry.identity)
+        ):
+            return
+        file_hash = FileHash(entry.identity, entry.size)
+        file_hash.update(data)
+        if piece.length < entry.size:
+            rest = FileRange(piece.index, piece.length, entry.size - piece.length)
+            BulkBody(self._source, self._plan, rest, watch=file_hash.update).read_only()
+        if not file_hash.matches():
+            raise _corrupted(entry.name)
+
+    def _send_mixed(self, part: Part, files: bytearray) -> None:
         if part.number in self._upload.present:
             return
-        body = _MixedBody(
-            render(self._plan, part.start, part.stop, crcs=self._checksums.wait, files=files),
-            part.size,
-            self._progress,
+        body = BufferBody(
+            render(self._plan, part.start, part.stop, crcs=self._checksums.wait, files=files)
         )
         self._upload.put(part, body)
+        self._progress.moving(part.size)
         self._progress.sent_part(part.size)
         self._part_crcs[part.number] = body.crc
 
@@ -138,85 +262,27 @@ class Transfer:
         return total
 
 
-class _BulkBody:
-    """A range of one file, read block by block; `crc` is there after `blocks` ran to its end."""
+@dataclass(slots=True)
+class _Group:
+    """A mixed part and the bulk parts behind it, which are of one file."""
 
-    def __init__(
-        self, source: Source, plan: Plan, bulk: FileRange, progress: Progress | None = None
-    ) -> None:
-        self.size = bulk.length
-        self.crc: int | None = None
-        self._source = source
-        self._entry = plan.entries[bulk.index]
-        self._bulk = bulk
-        self._progress = progress
-        self._reported = 0
-
-    def blocks(self) -> Iterator[memoryview]:
-        self._report(-self._reported)
-        buffer = memoryview(bytearray(min(BLOCK, self.size)))
-        crc = 0
-        with self._source.open(self._entry, self._bulk.offset, self._bulk.length) as reader:
-            while count := reader.readinto(buffer):
-                block = buffer[:count]
-                crc = crc32(block, crc)
-                yield block
-                self._report(count)
-        self.crc = crc
-
-    def _report(self, count: int) -> None:
-        if self._progress is not None and count:
-            self._reported += count
-            self._progress.moving(count)
+    mixed: Part | None
+    bulk: list[Part] = field(default_factory=list)
 
 
-class _MixedBody:
-    def __init__(
-        self, buffers: Sequence[bytes | memoryview], size: int, progress: Progress
-    ) -> None:
-        self.size = size
-        self._buffers = buffers
-        self._progress = progress
-        self._reported = False
-        crc = 0
-        for buffer in buffers:
-            crc = crc32(buffer, crc)
-        self.crc = crc
-
-    def blocks(self) -> Iterator[memoryview]:
-        for buffer in self._buffers:
-            yield memoryview(buffer)
-        if not self._reported:
-            self._reported = True
-            self._progress.moving(self.size)
-
-
-def _schedule(layout: Sequence[Part], plan: Plan) -> tuple[list[Part], list[Part]]:
-    """Parts in the order of work, and those that carry the trailer, which come after all others."""
+def _schedule(layout: Sequence[Part], plan: Plan) -> tuple[list[_Group], list[Part]]:
+    """Groups in the order of work, and the parts with the trailer, which come after all others."""
     last = [part for part in layout if part.stop > plan.trailer_start]
-    groups: list[list[Part]] = []
+    groups: list[_Group] = []
     for part in layout[: len(layout) - len(last)]:
-        if part.bulk is None or not groups:
-            groups.append([])
-        groups[-1].append(part)
-    ordered = []
-    for group in reversed(groups):
-        head, *bulk = group if group[0].bulk is None else [None, *group]
-        ordered += bulk
-        if head is not None:
-            ordered.append(head)
-    return ordered, last
+        if part.bulk is None:
+            groups.append(_Group(part))
+        elif groups:
+            groups[-1].bulk.append(part)
+        else:
+            groups.append(_Group(None, [part]))
+    return groups[::-1], last
 
 
-def _read_exactly(source: Source, plan: Plan, piece: FileRange, into: memoryview) -> None:
-    with source.open(plan.entries[piece.index], piece.offset, piece.length) as reader:
-        position = 0
-        while count := reader.readinto(into[position:]):
-            position += count
-
-
-def _exhaust(body: _BulkBody) -> int:
-    for _block in body.blocks():
-        pass
-    assert body.crc is not None
-    return body.crc
+def _corrupted(name: str) -> CorruptedError:
+    return CorruptedError(f"{name!r} does not have the checksum that its store promises; run again")

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from together_operator.archive.destinations import PartBody, PresentPart
 from together_operator.archive.errors import DestinationUnwritable
-from together_operator.archive.layout import STREAM_PART, Part, divide
-from together_operator.archive.plan import Plan
+from together_operator.archive.layout import Part, lay_out
+from together_operator.archive.plan import FileRange, Plan
 
 
 class LocalFile:
@@ -18,10 +18,10 @@ class LocalFile:
     def uri(self) -> str:
         return f"file://{self._path.absolute()}"
 
-    def find_finished(self, plan: Plan) -> bool:  # noqa: ARG002 (a file carries no plan digest)
-        return False
+    def find_finished(self, plan: Plan) -> int | None:  # noqa: ARG002 (a file has no plan digest)
+        return None
 
-    def begin(self, plan: Plan) -> "LocalUpload":
+    def begin(self, plan: Plan, *, equal_parts: bool = False) -> "LocalUpload":  # noqa: ARG002
         if self._path.is_dir():
             raise DestinationUnwritable(f"{self._path} is a directory; name a file in it")
         return LocalUpload(self._path, plan)
@@ -32,11 +32,10 @@ class LocalUpload:
     present: Mapping[int, PresentPart]
 
     def __init__(self, path: Path, plan: Plan) -> None:
-        self.layout = divide(plan, STREAM_PART)
+        self.layout = lay_out(plan, "compressed" if plan.compression else "stream")
         self.present = {}
         self._path = path
         self._partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-        self._size = plan.size
         try:
             self._descriptor = os.open(
                 self._partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644
@@ -44,18 +43,30 @@ class LocalUpload:
         except OSError as error:
             raise self._refused(error) from None
 
+    copies = False
+
+    def can_copy(self, index: int) -> bool:  # noqa: ARG002
+        return False
+
+    def known_crc(self, index: int) -> int | None:  # noqa: ARG002
+        return None
+
+    def copy(self, part: Part, bulk: FileRange) -> int | None:
+        raise NotImplementedError("a local file copies nothing; ask can_copy first")
+
     def put(self, part: Part, body: PartBody) -> None:
         offset = part.start
         for block in body.blocks():
+            position = 0
             try:
-                while block:
-                    count = os.pwrite(self._descriptor, block, offset)
-                    block, offset = block[count:], offset + count
+                while position < len(block):
+                    position += os.pwrite(self._descriptor, block[position:], offset + position)
             except OSError as error:
                 raise self._refused(error) from None
+            offset += position
 
-    def complete(self, crc: int | None) -> None:  # noqa: ARG002 (nobody stands between)
-        if os.fstat(self._descriptor).st_size != self._size:
+    def complete(self, parts: Sequence[Part], crc: int | None) -> None:  # noqa: ARG002
+        if os.fstat(self._descriptor).st_size != sum(part.size for part in parts):
             raise DestinationUnwritable(f"{self._path}: its size is not the plan's; run again")
         try:
             os.fsync(self._descriptor)

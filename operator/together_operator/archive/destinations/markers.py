@@ -2,20 +2,22 @@
 
 The list of uploads shows neither metadata nor content, and a key that the user fixed cannot hold
 the digest. So each upload begins with three small parts, numbered 9,998 to 10,000, whose *sizes*
-spell 48 bits of the plan's digest. They are not named when the upload is completed, so the store
-drops them.
+spell 48 bits of a hash of the plan's digest and of how the archive is cut. They are not named when
+the upload is completed, so the store drops them.
 """
 
+import hashlib
 from collections.abc import Mapping
 
 MARKER_NUMBERS = (9_998, 9_999, 10_000)
 _MAX_MARKER = 1 << 16
 
 
-def marker_sizes(digest: str) -> Mapping[int, int]:
-    """Part number → size in bytes (1 to 65,536) for a plan's hex digest."""
+def marker_sizes(digest: str, layout: str) -> Mapping[int, int]:
+    """Part number → size in bytes (1 to 65,536) for a plan's digest and a layout's name."""
+    spelled = hashlib.sha256(f"{digest} {layout}".encode()).hexdigest()
     return {
-        number: 1 + int(digest[4 * i : 4 * i + 4], 16) for i, number in enumerate(MARKER_NUMBERS)
+        number: 1 + int(spelled[4 * i : 4 * i + 4], 16) for i, number in enumerate(MARKER_NUMBERS)
     }
 
 
@@ -24,5 +26,6 @@ def is_ours(sizes: Mapping[int, int]) -> bool:
     return all(0 < sizes.get(number, 0) <= _MAX_MARKER for number in MARKER_NUMBERS)
 
 
-def belongs_to(sizes: Mapping[int, int], digest: str) -> bool:
-    return all(sizes.get(number) == size for number, size in marker_sizes(digest).items())
+def belongs_to(sizes: Mapping[int, int], digest: str, layout: str) -> bool:
+    expected = marker_sizes(digest, layout)
+    return all(sizes.get(number) == size for number, size in expected.items())

@@ -1,20 +1,35 @@
 """An S3 object, by one multipart upload that a later run can go on with."""
 
-import base64
 import contextlib
-import io
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, get_args
 
-import httpx
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
-from together_operator.archive.destinations import PartBody, PresentPart
+from together_operator.archive.checksums import crc32
+from together_operator.archive.destinations import (
+    EqualPartsNeededError,
+    PartBody,
+    PresentPart,
+)
 from together_operator.archive.destinations.markers import (
     MARKER_NUMBERS,
     belongs_to,
     is_ours,
     marker_sizes,
+)
+from together_operator.archive.destinations.s3_abilities import (
+    Abilities,
+    CopySource,
+    create_parameters,
+    probe,
+)
+from together_operator.archive.destinations.s3_body import (
+    BodyFile,
+    FramedBody,
+    decode_crc,
+    encode_crc,
+    sign_framed_bodies,
 )
 from together_operator.archive.errors import (
     ArchiveError,
@@ -22,10 +37,11 @@ from together_operator.archive.errors import (
     PermissionRefused,
     TemporaryFailure,
 )
-from together_operator.archive.layout import STREAM_PART, Part, divide
+from together_operator.archive.layout import MIN_PART, LayoutKind, Part, lay_out, layout_name
 from together_operator.archive.locations import S3Location
-from together_operator.archive.plan import Plan
-from together_operator.archive.s3 import call, error_code
+from together_operator.archive.plan import FileRange, Plan
+from together_operator.archive.s3 import call, error_code, read_first_byte
+from together_operator.archive.sources import Entry
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -35,92 +51,136 @@ _PROOF_SECONDS = 300
 
 
 class S3Object:
-    """`stale_prefix` is what the keys of other plans of the same source begin with, or None."""
+    """`stale_prefix` is what the keys of other plans of the same source begin with, or None.
+    `copy_source` says where the store itself finds an entry, when it is the source's store too.
+    """
 
     def __init__(
-        self, client: "S3Client", location: S3Location, stale_prefix: str | None = None
+        self,
+        client: "S3Client",
+        location: S3Location,
+        *,
+        stale_prefix: str | None = None,
+        copy_source: Callable[[Entry], CopySource] | None = None,
+        signing_client: "Callable[[], S3Client] | None" = None,
     ) -> None:
         self.client = client
         self.location = location
+        self.copy_source = copy_source
         self._stale_prefix = stale_prefix
+        self._signing_client = signing_client
+        sign_framed_bodies(client)
 
     @property
     def uri(self) -> str:
         return str(self.location)
 
-    def find_finished(self, plan: Plan) -> bool:
-        try:
-            head = self.client.head_object(Bucket=self.location.bucket, Key=self.location.key)
-        except ClientError as error:
-            if error_code(error) in {"404", "NoSuchKey", "403"}:
-                return False  # 403 is what a policy without ListBucket answers for "not there"
-            raise
-        return (
-            head["ContentLength"] == plan.size
-            and head.get("Metadata", {}).get(_DIGEST_KEY) == plan.digest
-        )
+    @property
+    def place(self) -> dict[str, Any]:
+        return {"Bucket": self.location.bucket, "Key": self.location.key}
 
-    def begin(self, plan: Plan) -> "S3Upload":
-        found = self._find_unfinished(plan)
+    def find_finished(self, plan: Plan) -> int | None:
+        try:
+            head = self.client.head_object(**self.place)
+        except ClientError as error:
+            if error_code(error) in {"404", "NoSuchKey", "403", "AccessDenied"}:
+                return None  # 403 is what a policy without ListBucket answers for "not there"
+            raise
+        size: int = head["ContentLength"]
+        right_size = plan.compression or size == plan.size
+        right_plan = head.get("Metadata", {}).get(_DIGEST_KEY) == plan.digest
+        return size if right_size and right_plan else None
+
+    def begin(self, plan: Plan, *, equal_parts: bool = False) -> "S3Upload":
+        abilities = probe(self.client, self.location, self._copy_source_for_probe(plan))
+        kinds: list[LayoutKind] = ["compressed"] if plan.compression else ["stream", "equal"]
+        if abilities.copy:
+            kinds.insert(0, "copy")
+        if equal_parts or abilities.equal_parts:
+            kinds = ["compressed"] if plan.compression else ["equal"]
+        found = self._find_unfinished(plan, kinds)
         if found is not None:
-            return S3Upload(self, plan, *found)
+            return S3Upload(self, plan, abilities, *found)
         created = call(
             lambda: self.client.create_multipart_upload(
-                Bucket=self.location.bucket,
-                Key=self.location.key,
+                **self.place,
                 ContentType="application/octet-stream",
                 Metadata={_DIGEST_KEY: plan.digest},
+                **create_parameters(checksums=abilities.checksums),
             ),
             f"writing {self.uri}",
         )
-        upload = S3Upload(self, plan, created["UploadId"], {})
+        upload = S3Upload(self, plan, abilities, kinds[0], created["UploadId"], {})
         upload.mark()
         return upload
 
-    def _find_unfinished(self, plan: Plan) -> tuple[str, Mapping[int, PresentPart]] | None:
+    def _copy_source_for_probe(self, plan: Plan) -> CopySource | None:
+        largest = max(plan.entries, key=lambda entry: entry.size)
+        if self.copy_source is None or plan.compression or largest.size < 2 * MIN_PART:
+            return None
+        return self.copy_source(largest)
+
+    def part_client(self, abilities: Abilities) -> "S3Client":
+        """Bodies that carry neither checksum nor TLS are signed with their SHA-256 instead."""
+        if abilities.checksums or self.client.meta.endpoint_url.startswith("https:"):
+            return self.client
+        return self._signing_client() if self._signing_client else self.client
+
+    def _find_unfinished(
+        self, plan: Plan, kinds: Sequence[LayoutKind]
+    ) -> tuple[LayoutKind, str, Mapping[int, PresentPart]] | None:
         """The upload of this plan with the most bytes; those of other plans are aborted."""
-        best: tuple[int, str, Mapping[int, PresentPart]] | None = None
+        found: list[tuple[int, LayoutKind, str, Mapping[int, PresentPart]]] = []
         for key, upload_id in self._uploads():
             parts = self.list_parts(key, upload_id)
             sizes = {number: part.size for number, part in parts.items()}
-            if key == self.location.key and belongs_to(sizes, plan.digest):
-                total = sum(sizes.values())
-                if best is None or total > best[0]:
-                    best = (total, upload_id, parts)
-            elif is_ours(sizes):
+            matching = [
+                kind
+                for kind in get_args(LayoutKind)
+                if key == self.location.key and belongs_to(sizes, plan.digest, layout_name(kind))
+            ]
+            if matching and matching[0] in kinds:
+                found.append((sum(sizes.values()), matching[0], upload_id, parts))
+            elif is_ours(sizes) and not matching:
                 self.abort(key, upload_id)
-        return best[1:] if best else None
+        return max(found, key=lambda item: item[0])[1:] if found else None
 
     def _uploads(self) -> Iterator[tuple[str, str]]:
         prefix = self._stale_prefix or self.location.key
         pages = self.client.get_paginator("list_multipart_uploads").paginate(
             Bucket=self.location.bucket, Prefix=prefix
         )
-        with contextlib.suppress(PermissionRefused):  # then every run starts from nothing
+        # Without the permission to list, every run starts from nothing.
+        with contextlib.suppress(PermissionRefused, DestinationUnwritable):
             for page in call(lambda: list(pages), f"listing uploads of {self.uri}"):
                 for upload in page.get("Uploads", []):
                     if self._stale_prefix or upload["Key"] == self.location.key:
                         yield upload["Key"], upload["UploadId"]
 
     def list_parts(self, key: str, upload_id: str) -> Mapping[int, PresentPart]:
+        """Empty when the upload is not there any more."""
         pages = self.client.get_paginator("list_parts").paginate(
             Bucket=self.location.bucket, Key=key, UploadId=upload_id
         )
-        try:
-            return {
-                part["PartNumber"]: PresentPart(
-                    part["Size"], _decode_crc(part.get("ChecksumCRC32")), part["ETag"]
-                )
-                for page in pages
-                for part in page.get("Parts", [])
-            }
-        except ClientError as error:
-            if error_code(error) == "NoSuchUpload":
-                return {}
-            raise
+
+        def collect() -> Mapping[int, PresentPart]:
+            try:
+                return {
+                    part["PartNumber"]: PresentPart(
+                        part["Size"], decode_crc(part.get("ChecksumCRC32")), part["ETag"]
+                    )
+                    for page in pages
+                    for part in page.get("Parts", [])
+                }
+            except ClientError as error:
+                if error_code(error) == "NoSuchUpload":
+                    return {}
+                raise
+
+        return call(collect, f"listing parts of {self.uri}")
 
     def abort(self, key: str, upload_id: str) -> None:
-        with contextlib.suppress(ClientError):
+        with contextlib.suppress(ClientError, BotoCoreError):
             self.client.abort_multipart_upload(
                 Bucket=self.location.bucket, Key=key, UploadId=upload_id
             )
@@ -134,94 +194,154 @@ class S3Upload:
         self,
         target: S3Object,
         plan: Plan,
+        abilities: Abilities,
+        kind: LayoutKind,
         upload_id: str,
-        present: Mapping[int, PresentPart],
+        listed: Mapping[int, PresentPart],
     ) -> None:
         self._target = target
         self._plan = plan
+        self._abilities = abilities
         self._upload_id = upload_id
-        self.layout = divide(plan, STREAM_PART)
+        self._client = target.part_client(abilities)
+        self._kind = kind
+        self.layout = lay_out(plan, kind)
         sizes = {part.number: part.size for part in self.layout}
         self.present = {
             number: part
-            for number, part in present.items()
-            if sizes.get(number) == part.size and number not in MARKER_NUMBERS
+            for number, part in listed.items()
+            if number not in MARKER_NUMBERS
+            and (kind == "compressed" or sizes.get(number) == part.size)
         }
 
     def mark(self) -> None:
-        for number, size in marker_sizes(self._plan.digest).items():
-            self._send(number, io.BytesIO(bytes(size)), size)
+        for number, size in marker_sizes(self._plan.digest, layout_name(self._kind)).items():
+            self._send(number, _Zeros(size))
+
+    @property
+    def copies(self) -> bool:
+        return self._abilities.copy and self._target.copy_source is not None
+
+    def can_copy(self, index: int) -> bool:
+        if not self.copies:
+            return False
+        if self._abilities.copy_checksums or not self._plan.format.needs_crc:
+            return True
+        return self.known_crc(index) is not None
+
+    def known_crc(self, index: int) -> int | None:
+        assert self._target.copy_source is not None
+        return self._target.copy_source(self._plan.entries[index]).crc
 
     def put(self, part: Part, body: PartBody) -> None:
-        self._send(part.number, _BodyFile(body), part.size)
+        self._send(part.number, body)
 
-    def _send(self, number: int, body: io.RawIOBase | io.BytesIO, size: int) -> None:
-        location = self._target.location
+    def copy(self, part: Part, bulk: FileRange) -> int | None:
+        assert self._target.copy_source is not None
+        source = self._target.copy_source(self._plan.entries[bulk.index])
+        result = call(
+            lambda: self._target.client.upload_part_copy(
+                **self._target.place,
+                **source.parameters(),
+                UploadId=self._upload_id,
+                PartNumber=part.number,
+                CopySourceRange=f"bytes={bulk.offset}-{bulk.offset + bulk.length - 1}",
+            ),
+            f"copying {self._plan.entries[bulk.index].name!r}",
+            source=True,
+        ).get("CopyPartResult", {})
+        if not result.get("ETag"):
+            raise TemporaryFailure(
+                f"{self._target.uri}: the store did not confirm the copy of part {part.number}; "
+                "run again"
+            )
+        return decode_crc(result.get("ChecksumCRC32"))
+
+    def _send(self, number: int, body: PartBody) -> None:
+        stream = FramedBody(body) if self._abilities.checksums else BodyFile(body)
         try:
             call(
-                lambda: self._target.client.upload_part(
-                    Bucket=location.bucket,
-                    Key=location.key,
+                lambda: self._client.upload_part(
+                    **self._target.place,
                     UploadId=self._upload_id,
                     PartNumber=number,
-                    ContentLength=size,
-                    Body=body,
+                    ContentLength=stream.size,
+                    Body=stream,  # type: ignore[arg-type]  # a RawIOBase is read as any file
                 ),
                 f"sending part {number} of {self._target.uri}",
             )
         except ArchiveError:
-            if isinstance(body, _BodyFile) and body.error is not None:
-                raise body.error from None
+            if stream.error is not None:
+                raise stream.error from None
             raise
 
-    def complete(self, crc: int | None) -> None:
+    def complete(self, parts: Sequence[Part], crc: int | None) -> None:
         target = self._target
-        parts = target.list_parts(target.location.key, self._upload_id)
-        for part in self.layout:
-            stored = parts.get(part.number)
-            if stored is None or stored.size != part.size:
+        stored = target.list_parts(target.location.key, self._upload_id)
+        size = sum(part.size for part in parts)
+        if not stored and target.find_finished(self._plan) == size:
+            return self._prove(size, crc)  # another worker with the same plan was first
+        for part in parts:
+            there = stored.get(part.number)
+            if there is None or there.size != part.size:
                 raise TemporaryFailure(
-                    f"{target.uri}: the store lost part {part.number}; run again to send it anew"
+                    f"{target.uri}: the store does not have part {part.number} as it was sent; "
+                    "run again to send it anew"
                 )
+        self._complete([(part.number, stored[part.number].etag) for part in parts], size, crc)
+        return self._prove(size, crc)
+
+    def _complete(self, parts: Sequence[tuple[int, str]], size: int, crc: int | None) -> None:
+        target = self._target
+        parameters: dict[str, Any] = {}
+        if self._abilities.checksums:
+            parameters["MpuObjectSize"] = size
+            if crc is not None:
+                parameters |= {"ChecksumCRC32": encode_crc(crc), "ChecksumType": "FULL_OBJECT"}
         try:
             target.client.complete_multipart_upload(
-                Bucket=target.location.bucket,
-                Key=target.location.key,
+                **target.place,
                 UploadId=self._upload_id,
-                MultipartUpload={
-                    "Parts": [
-                        {"PartNumber": part.number, "ETag": parts[part.number].etag}
-                        for part in self.layout
-                    ]
-                },
+                MultipartUpload={"Parts": [{"PartNumber": n, "ETag": etag} for n, etag in parts]},
+                **parameters,
             )
-        except ClientError as error:
+        except (ClientError, BotoCoreError) as error:
             # The answer to an earlier try may have been lost; what counts is what is there.
-            if not target.find_finished(self._plan):
-                raise DestinationUnwritable(
-                    f"{target.uri}: completing the upload failed: {error_code(error)}"
+            if target.find_finished(self._plan) == size:
+                return
+            code = error_code(error) if isinstance(error, ClientError) else type(error).__name__
+            if code in {"BadDigest", "InvalidPart", "InvalidRequest"}:
+                self.abort()
+            if code == "InvalidPart" and self._kind in ("stream", "copy"):
+                raise EqualPartsNeededError(
+                    f"{target.uri}: the store takes parts of one size only; run again"
                 ) from None
-        self._prove()
-
-    def _prove(self) -> None:
-        target = self._target
-        if not target.find_finished(self._plan):
-            raise TemporaryFailure(f"{target.uri}: what the store holds is not the plan; run again")
-        parameters = {"Bucket": target.location.bucket, "Key": target.location.key}
-        url = target.client.generate_presigned_url(
-            "get_object", Params=parameters, ExpiresIn=_PROOF_SECONDS
-        )
-        try:
-            answer = httpx.get(url, headers={"Range": "bytes=0-0"})
-        except httpx.HTTPError as error:
             raise TemporaryFailure(
-                f"{target.uri}: reading it back failed ({type(error).__name__}); run again"
+                f"{target.uri}: the store did not accept the whole ({code}); run again"
             ) from None
-        if answer.status_code != 206 or len(answer.content) != 1:
-            raise PermissionRefused(
-                f"{target.uri}: a presigned URL answers {answer.status_code}; "
-                "these credentials need s3:GetObject on it"
+
+    def _prove(self, size: int, crc: int | None) -> None:
+        target = self._target
+        head = call(
+            lambda: target.client.head_object(**target.place, ChecksumMode="ENABLED"),
+            f"verifying {target.uri}",
+        )
+        full = decode_crc(head.get("ChecksumCRC32"))
+        right = (
+            head["ContentLength"] == size
+            and head.get("Metadata", {}).get(_DIGEST_KEY) == self._plan.digest
+            and (full is None or crc is None or full == crc)
+        )
+        if not right:
+            call(lambda: target.client.delete_object(**target.place), f"removing {target.uri}")
+            raise TemporaryFailure(
+                f"{target.uri}: what the store made of the parts is not the archive; removed, "
+                "run again"
             )
+        url = target.client.generate_presigned_url(
+            "get_object", Params=target.place, ExpiresIn=_PROOF_SECONDS
+        )
+        read_first_byte(url, target.uri)
 
     def abort(self) -> None:
         self._target.abort(self._target.location.key, self._upload_id)
@@ -230,43 +350,12 @@ class S3Upload:
         pass
 
 
-class _BodyFile(io.RawIOBase):
-    """A part's body as boto3 wants it; remembers an error of its own, which urllib3 would wrap."""
+class _Zeros:
+    """The body of a marker."""
 
-    def __init__(self, body: PartBody) -> None:
-        self._body = body
-        self._position = 0
-        self._blocks: Iterator[memoryview] | None = None
-        self.error: ArchiveError | None = None
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.crc = crc32(bytes(size))
 
-    def read(self, size: int = -1) -> bytes:  # noqa: ARG002 (whole blocks; urllib3 sends any size)
-        self._blocks = self._blocks or self._body.blocks()
-        try:
-            block = next(self._blocks, None)
-        except ArchiveError as error:
-            self.error = error
-            raise
-        if block is None:
-            return b""
-        self._position += len(block)
-        return block  # type: ignore[return-value]  # any buffer does
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._position
-
-    def seek(self, offset: int, whence: int = 0) -> int:
-        if whence == 2:
-            self._position = self._body.size + offset
-        elif offset == 0:
-            self._position, self._blocks = 0, None
-        return self._position
-
-
-def _decode_crc(text: str | None) -> int | None:
-    """S3 writes a CRC as base64 of its big-endian bytes; a composite one has a `-<parts>` tail."""
-    if not text or "-" in text:
-        return None
-    return int.from_bytes(base64.b64decode(text), "big")
+    def blocks(self) -> Iterator[memoryview]:
+        yield memoryview(bytes(self.size))

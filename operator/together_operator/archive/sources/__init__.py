@@ -36,7 +36,7 @@ class Source(Protocol):
 
     @property
     def revision(self) -> str | None:
-        """The commit that is being read, where the source has such a thing. Known after `entries`."""
+        """The commit that is read, where the source has such a thing; known after `entries`."""
 
     def entries(self) -> Sequence[Entry]:
         """Every file, in any order. Raises `SourceUnacceptable` for what can't be archived."""

@@ -59,7 +59,7 @@ class DirectorySource:
         for child in children:
             name = prefix + child.name
             path = self._resolve(child.path, name) if child.is_symlink() else child.path
-            status = os.stat(path)
+            status = Path(path).stat()
             if stat.S_ISDIR(status.st_mode):
                 if excluded_directory(child.name):
                     self._paths[name + "/"] = path
@@ -114,7 +114,7 @@ class DirectorySource:
     def verify_unchanged(self, entries: Sequence[Entry]) -> None:
         for entry in entries:
             try:
-                status = os.stat(self._paths[entry.name], follow_symlinks=False)
+                status = Path(self._paths[entry.name]).lstat()
             except OSError:
                 raise _changed(entry) from None
             if _identity(status) != (entry.size, entry.identity):

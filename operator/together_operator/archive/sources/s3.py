@@ -1,15 +1,19 @@
 """An S3 prefix: listed with ETags, read by range under If-Match."""
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
+from urllib3 import HTTPResponse
 from urllib3.exceptions import HTTPError
 
+from together_operator.archive.destinations.s3_abilities import CopySource
+from together_operator.archive.destinations.s3_body import decode_crc
 from together_operator.archive.errors import SourceChanged, SourceUnacceptable, TemporaryFailure
 from together_operator.archive.locations import S3Location
-from together_operator.archive.s3 import call, translate
+from together_operator.archive.s3 import call, error_code, translate
 from together_operator.archive.sources import Entry, RangeReader
 
 if TYPE_CHECKING:
@@ -34,6 +38,8 @@ class S3Source:
         self.client = client
         self._location = location
         self._leave_out = leave_out
+        self._copy_sources: dict[str, CopySource] = {}
+        self._lock = threading.Lock()
 
     @property
     def uri(self) -> str:
@@ -47,11 +53,49 @@ class S3Source:
     def revision(self) -> str | None:
         return None
 
+    def copy_source(self, entry: Entry) -> CopySource:
+        """Where a store that can copy finds `entry`: one HEAD per entry, remembered."""
+        with self._lock:
+            known = self._copy_sources.get(entry.name)
+        if known is not None:
+            return known
+        etag = _etag(entry)
+        head = call(
+            lambda: self.client.head_object(
+                Bucket=self.bucket, Key=self.key(entry), IfMatch=etag, ChecksumMode="ENABLED"
+            ),
+            f"looking at {entry.name!r}",
+            source=True,
+        )
+        if head["ETag"] != etag or head["ContentLength"] != entry.size:
+            raise changed(entry)
+        version = head.get("VersionId")
+        found = CopySource(
+            self.bucket,
+            self.key(entry),
+            etag,
+            None if version in (None, "null") else version,
+            decode_crc(head.get("ChecksumCRC32")),
+        )
+        with self._lock:
+            self._copy_sources[entry.name] = found
+        return found
+
     def key(self, entry: Entry) -> str:
         return self._location.key + entry.name
 
     def entries(self) -> Sequence[Entry]:
         return list(self._list())
+
+    def entry(self, name: str) -> Entry:
+        """One object by name, without listing. Raises `SourceUnacceptable` when it isn't there."""
+        try:
+            head = self.client.head_object(Bucket=self.bucket, Key=self._location.key + name)
+        except (ClientError, BotoCoreError) as error:
+            if isinstance(error, ClientError) and error_code(error) in {"404", "NoSuchKey"}:
+                raise SourceUnacceptable(f"{name!r} is not there; check the key") from None
+            raise translate(error, f"looking at {name!r}", source=True) from None
+        return Entry(name, head["ContentLength"], f"etag:{head['ETag']}")
 
     def _list(self) -> Iterator[Entry]:
         doing = f"listing {self.uri}"
@@ -97,11 +141,11 @@ class _S3Range:
         self._offset = offset
         self._left = length
         self._tries = _RANGE_TRIES
-        self._response = self._get() if length else None
+        self._response: HTTPResponse | None = self._get() if length else None
 
-    def _get(self):  # type: ignore[no-untyped-def]  # urllib3's response, which botocore hides
+    def _get(self) -> HTTPResponse:
         entry = self._entry
-        etag = entry.identity.removeprefix("etag:")
+        etag = _etag(entry)
         response = call(
             lambda: self._source.client.get_object(
                 Bucket=self._source.bucket,
@@ -116,10 +160,14 @@ class _S3Range:
         if response["ETag"] != etag or response["ContentLength"] != self._left:
             response["Body"].close()
             raise changed(entry)
-        return response["Body"]._raw_stream  # noqa: SLF001 (readinto without copies)
+        # StreamingBody hides urllib3's response, which can read into a buffer.
+        raw: HTTPResponse = response["Body"]._raw_stream  # type: ignore[attr-defined]  # noqa: SLF001
+        return raw
 
     def readinto(self, buffer: memoryview) -> int:
         while self._left:
+            if self._response is None:
+                self._response = self._get()
             try:
                 count = self._response.readinto(buffer[: self._left])
             except (HTTPError, OSError):
@@ -134,7 +182,6 @@ class _S3Range:
                     f"reading {self._entry.name!r}: the connection kept breaking; run again"
                 )
             self.close()
-            self._response = self._get()
         return 0
 
     def close(self) -> None:
@@ -143,6 +190,10 @@ class _S3Range:
                 self._response.close()
             self._response.release_conn()
             self._response = None
+
+
+def _etag(entry: Entry) -> str:
+    return entry.identity.removeprefix("etag:")
 
 
 def changed(entry: Entry) -> SourceChanged:
