@@ -177,7 +177,7 @@ def _open_destination(
 ) -> Destination:
     if isinstance(target, LocalPath):
         return LocalFile(target.path)
-    from together_operator.archive import s3_wiring  # noqa: PLC0415 (a third of a second)
+    from together_operator.archive import s3_wiring
 
     return s3_wiring.open_destination(target, source, prepared, settings.stores, environ)
 

@@ -61,7 +61,7 @@ class LeaseGate:
     async def run(self, on_acquired: Callable[[], None]) -> None:
         """Acquire, call `on_acquired`, and renew; returns when the Lease is lost."""
         period = self._seconds / 6
-        while not await self._try():
+        while not await self._try():  # noqa: ASYNC110 - nobody tells when a Lease ends
             await asyncio.sleep(period)
         on_acquired()
         while self.is_held():

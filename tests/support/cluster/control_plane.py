@@ -30,7 +30,7 @@ USERS = {
 NODE_MONITOR_SECONDS = 1
 # A node is taken for lost this long after its last heartbeat (Kubernetes: 50 s), and pods that
 # don't say otherwise are evicted from it this much later (Kubernetes: 300 s).
-NODE_GRACE_SECONDS = 12
+NODE_GRACE_SECONDS = 10
 UNREACHABLE_TOLERATION_SECONDS = 3
 
 

@@ -30,7 +30,7 @@ def open_remote(
 def _open_object(
     location: S3Location, stores: StoreOptions, environ: Mapping[str, str]
 ) -> tuple[str, RangeFile]:
-    from together_operator.archive import s3_wiring  # noqa: PLC0415 (a third of a second)
+    from together_operator.archive import s3_wiring
 
     directory, _, name = location.key.rpartition("/")
     prefix = S3Location(location.bucket, directory + "/" if directory else "")

@@ -18,10 +18,10 @@ class LocalFile:
     def uri(self) -> str:
         return f"file://{self._path.absolute()}"
 
-    def find_finished(self, plan: Plan) -> int | None:  # noqa: ARG002 (a file has no plan digest)
+    def find_finished(self, plan: Plan) -> int | None:
         return None
 
-    def begin(self, plan: Plan, *, equal_parts: bool = False) -> "LocalUpload":  # noqa: ARG002
+    def begin(self, plan: Plan, *, equal_parts: bool = False) -> "LocalUpload":
         if self._path.is_dir():
             raise DestinationUnwritable(f"{self._path} is a directory; name a file in it")
         return LocalUpload(self._path, plan)
@@ -45,10 +45,10 @@ class LocalUpload:
 
     copies = False
 
-    def can_copy(self, index: int) -> bool:  # noqa: ARG002
+    def can_copy(self, index: int) -> bool:
         return False
 
-    def known_crc(self, index: int) -> int | None:  # noqa: ARG002
+    def known_crc(self, index: int) -> int | None:
         return None
 
     def copy(self, part: Part, bulk: FileRange) -> int | None:
@@ -65,7 +65,7 @@ class LocalUpload:
                 raise self._refused(error) from None
             offset += position
 
-    def complete(self, parts: Sequence[Part], crc: int | None) -> None:  # noqa: ARG002
+    def complete(self, parts: Sequence[Part], crc: int | None) -> None:
         if os.fstat(self._descriptor).st_size != sum(part.size for part in parts):
             raise DestinationUnwritable(f"{self._path}: its size is not the plan's; run again")
         try:

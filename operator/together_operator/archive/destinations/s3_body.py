@@ -39,7 +39,7 @@ class BodyFile(io.RawIOBase):
     def _produce(self) -> Iterator[bytes | memoryview]:
         return self._body.blocks()
 
-    def read(self, size: int = -1) -> bytes:  # noqa: ARG002 (a whole block; urllib3 sends any size)
+    def read(self, size: int = -1) -> bytes:
         if self._blocks is None:
             self._blocks = self._produce()
         try:

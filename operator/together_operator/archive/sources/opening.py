@@ -40,11 +40,11 @@ def open_source(
     if isinstance(location, LocalPath):
         return DirectorySource(location.path)
     if isinstance(location, HubLocation):
-        from together_operator.archive.sources import hub  # noqa: PLC0415
+        from together_operator.archive.sources import hub
 
         return hub.open_repository(location, environ)
     if not location.is_prefix:
         raise InvalidUsage(f"{location} names an object; for a prefix, end it with '/'")
-    from together_operator.archive import s3_wiring  # noqa: PLC0415
+    from together_operator.archive import s3_wiring
 
     return s3_wiring.open_prefix(location, target, options, environ)

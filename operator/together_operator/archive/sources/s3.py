@@ -161,7 +161,7 @@ class _S3Range:
             response["Body"].close()
             raise changed(entry)
         # StreamingBody hides urllib3's response, which can read into a buffer.
-        raw: HTTPResponse = response["Body"]._raw_stream  # type: ignore[attr-defined]  # noqa: SLF001
+        raw: HTTPResponse = response["Body"]._raw_stream  # type: ignore[attr-defined]
         return raw
 
     def readinto(self, buffer: memoryview) -> int:

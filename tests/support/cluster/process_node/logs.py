@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Self
 from tests.support.cluster.process_node.time import precise_now
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator, Mapping
+    from collections.abc import AsyncIterator, Mapping
     from pathlib import Path
 
 
@@ -66,10 +66,10 @@ class ContainerLog:
                 while chunk := await output.read(65536):
                     *lines, self._partial = (self._partial + chunk).split(b"\n")
                     if lines:
-                        file.write(b"".join(map(_stamped, lines)))
+                        file.write(_stamped(lines))
                         await self._notify()
                 if self._partial:
-                    file.write(_stamped(self._partial))
+                    file.write(_stamped([self._partial]))
         finally:
             self.open = False
             await self._notify()
@@ -77,8 +77,10 @@ class ContainerLog:
     async def read(self, options: LogOptions) -> AsyncIterator[bytes]:
         """Yield what ``options`` ask for, and with ``follow`` what comes until the attempt ends."""
         left = options.limit_bytes
-        async for line in self._lines(options):
-            text = line if options.timestamps else line.partition(b" ")[2]
+        async for lines in self._batches(options):
+            if not options.timestamps:
+                lines = [line.partition(b" ")[2] for line in lines]
+            text = b"".join(lines)
             if left is not None:
                 text = text[:left]
                 left -= len(text)
@@ -94,13 +96,13 @@ class ContainerLog:
             text = b"".join(line.partition(b" ")[2] for line in deque(file, lines))
         return text[-size:].decode(errors="replace")
 
-    async def _lines(self, options: LogOptions) -> AsyncIterator[bytes]:
+    async def _batches(self, options: LogOptions) -> AsyncIterator[list[bytes]]:
+        """Yield lines as they are in the file, as many at once as there are."""
         position = 0
         if self.path.exists():
             present = self.path.read_bytes()
             position = len(present)
-            for line in _selected(present.splitlines(keepends=True), options):
-                yield line
+            yield _selected(present.splitlines(keepends=True), options)
         while options.follow:
             await self._wait_for_more_than(position)
             if self._size() == position:
@@ -109,8 +111,7 @@ class ContainerLog:
                 file.seek(position)
                 grown = file.read()
             position += len(grown)
-            for line in grown.splitlines(keepends=True):
-                yield line
+            yield grown.splitlines(keepends=True)
 
     async def _wait_for_more_than(self, size: int) -> None:
         async with self._grown:
@@ -124,17 +125,18 @@ class ContainerLog:
             self._grown.notify_all()
 
 
-def _stamped(line: bytes) -> bytes:
-    return precise_now().encode() + b" " + line + b"\n"
+def _stamped(lines: list[bytes]) -> bytes:
+    stamp = precise_now().encode()
+    return b"".join(b"%b %b\n" % (stamp, line) for line in lines)
 
 
-def _selected(lines: list[bytes], options: LogOptions) -> Iterator[bytes]:
+def _selected(lines: list[bytes], options: LogOptions) -> list[bytes]:
     if options.since is not None:
         since = options.since
         lines = [line for line in lines if _time(line) >= since]
     if options.tail_lines is not None:
         lines = lines[max(0, len(lines) - options.tail_lines) :]
-    yield from lines
+    return lines
 
 
 def _time(line: bytes) -> dt.datetime:

@@ -89,7 +89,7 @@ class References:
         :raises ReferenceMissingError: for a limit or request that the container doesn't set.
         """
         # Importing it takes 0.9 s, and few pods need it.
-        from kubernetes.utils import parse_quantity  # noqa: PLC0415
+        from kubernetes.utils import parse_quantity
 
         kind, _, name = selector["resource"].partition(".")
         quantity = container.get("resources", {}).get(kind, {}).get(name)
