@@ -1,0 +1,235 @@
+"""The blocking S3 calls of the operator, and the place where botocore's errors are translated."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    CredentialRetrievalError,
+    HTTPClientError,
+    InvalidConfigError,
+    NoCredentialsError,
+    ParamValidationError,
+    PartialCredentialsError,
+    ProfileNotFound,
+    TokenRetrievalError,
+    UnauthorizedSSOTokenError,
+)
+from botocore.exceptions import (
+    ConnectionError as BotoConnectionError,
+)
+from botocore.parsers import ResponseParserError
+from pydantic import SecretStr
+
+from together_operator.adapters.s3_clients import Clients, Identity
+from together_operator.api.v1alpha1 import S3Location
+from together_operator.domain import errors
+from together_operator.domain.conditions import Reason
+from together_operator.domain.source import SourceFacts
+from together_operator.ports import Credentials
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import ObjectTypeDef
+
+MAX_URL_SECONDS = 7 * 24 * 3600
+"""SigV4's own limit for a presigned URL."""
+
+_NOT_FOUND = frozenset({"404", "NoSuchBucket", "NoSuchKey", "NoSuchVersion", "NotFound"})
+_UNAUTHORIZED = frozenset(
+    {
+        "401",
+        "ExpiredToken",
+        "ExpiredTokenException",
+        "InvalidAccessKeyId",
+        "InvalidIdentityToken",
+        "InvalidToken",
+        "TokenRefreshRequired",
+        "Unauthorized",
+        "UnauthorizedAccess",
+    }
+)
+_FORBIDDEN = frozenset(
+    {
+        "403",
+        "AccessDenied",
+        "AccountProblem",
+        "AllAccessDisabled",
+        "Forbidden",
+        "InvalidObjectState",
+        "SignatureDoesNotMatch",
+    }
+)
+_SLOW_DOWN = frozenset(
+    {
+        "429",
+        "BandwidthLimitExceeded",
+        "RequestLimitExceeded",
+        "SlowDown",
+        "Throttling",
+        "ThrottlingException",
+        "TooManyRequests",
+    }
+)
+_NO_IDENTITY = (
+    CredentialRetrievalError,
+    InvalidConfigError,
+    NoCredentialsError,
+    PartialCredentialsError,
+    ProfileNotFound,
+    TokenRetrievalError,
+    UnauthorizedSSOTokenError,
+)
+_WORD = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+
+class S3Calls:
+    """Looks and signatures, one after the other in whichever thread calls.
+
+    Args:
+        now: the wall clock, in UTC.
+    """
+
+    def __init__(self, now: Callable[[], datetime]) -> None:
+        self._now = now
+        self._clients = Clients()
+
+    def head(self, location: S3Location, uri: str, credentials: Credentials) -> SourceFacts:
+        """Size and ETag of one object."""
+        bucket, key = _bucket_and_key(uri)
+        with translated(uri):
+            identity = self._clients.identity(location, credentials)
+            client = self._clients.client(identity, location, bucket)
+            size, etag = _look(client, bucket, key)
+        return SourceFacts(revision=etag.strip('"'), size_bytes=size)
+
+    def list_prefix(self, location: S3Location, uri: str, credentials: Credentials) -> SourceFacts:
+        """Number of files, bytes and digest of a prefix."""
+        bucket, prefix = _bucket_and_key(uri)
+        if prefix and not prefix.endswith("/"):
+            prefix += "/"
+        with translated(uri):
+            identity = self._clients.identity(location, credentials)
+            client = self._clients.client(identity, location, bucket)
+            pages = client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
+            found = [item for page in pages for item in page.get("Contents", []) if _is_file(item)]
+        if not found:
+            raise errors.NotFound(f"s3://{bucket}/{prefix} has no files")
+        listing = sorted((i["Key"][len(prefix) :], i["Size"], i.get("ETag", "")) for i in found)
+        return SourceFacts(
+            revision=hashlib.sha256(json.dumps(listing).encode()).hexdigest()[:32],
+            files=len(found),
+            size_bytes=sum(item["Size"] for item in found),
+        )
+
+    def presign(
+        self, location: S3Location, uri: str, credentials: Credentials, seconds: int
+    ) -> SecretStr:
+        """A GET URL that stays valid for `seconds`."""
+        if not 0 < seconds <= MAX_URL_SECONDS:
+            raise ValueError(f"a presigned URL is valid for 1 to {MAX_URL_SECONDS} seconds")
+        bucket, key = _bucket_and_key(uri)
+        with translated(uri):
+            identity = self._lasting_identity(location, credentials, seconds)
+            client = self._clients.client(identity, location, bucket)
+            url = client.generate_presigned_url(
+                "get_object", Params={"Bucket": bucket, "Key": key}, ExpiresIn=seconds
+            )
+        return SecretStr(url)
+
+    def _lasting_identity(
+        self, location: S3Location, credentials: Credentials, seconds: int
+    ) -> Identity:
+        """An identity that outlives a URL of `seconds`: a URL dies with the session behind it."""
+        needed = self._now() + timedelta(seconds=seconds)
+        identity = self._clients.identity(location, credentials)
+        ends = identity.ends()
+        if credentials is None and ends is not None and ends < needed:
+            identity = self._clients.renewed_ambient(seconds)
+            ends = identity.ends()
+        if ends is not None and ends < needed:
+            raise errors.InputError(
+                Reason.CREDENTIALS_TOO_SHORT,
+                f"The S3 credentials that sign the URL end at {ends:%Y-%m-%d %H:%M:%S} UTC, and "
+                f"Together needs the URL for {seconds // 60} minutes from now: give the role "
+                "longer sessions, or name a Secret with lasting keys in credentialsSecretRef.",
+            )
+        return identity
+
+
+def _look(client: S3Client, bucket: str, key: str) -> tuple[int, str]:
+    """Size and ETag. An answer to HEAD has no body, so GET is asked why HEAD was refused."""
+    try:
+        head = client.head_object(Bucket=bucket, Key=key)
+    except ClientError as error:
+        if _status(error) not in {400, 403, 404}:
+            raise
+        first = client.get_object(Bucket=bucket, Key=key, Range="bytes=0-0")
+        first["Body"].close()
+        return int(first["ContentRange"].rpartition("/")[2]), first.get("ETag", "")
+    return head["ContentLength"], head.get("ETag", "")
+
+
+def _is_file(item: ObjectTypeDef) -> bool:
+    """False for a marker, with which consoles pretend that there is a directory."""
+    return not (item["Key"].endswith("/") and item["Size"] == 0)
+
+
+def _bucket_and_key(uri: str) -> tuple[str, str]:
+    bucket, _, key = uri.removeprefix("s3://").partition("/")
+    return bucket, key
+
+
+@contextmanager
+def translated(uri: str) -> Iterator[None]:
+    """Errors of botocore become ours, without what it says: that holds URLs and remote bodies."""
+    try:
+        yield
+    except ClientError as error:
+        raise _refusal(error, uri) from None
+    except _NO_IDENTITY as error:
+        message = f"{uri}: the operator has no usable AWS identity ({type(error).__name__})"
+        raise errors.Unauthorized(message) from None
+    except ParamValidationError:
+        raise errors.Rejected(f"{uri} is not a valid bucket and key") from None
+    except ResponseParserError:
+        raise errors.Unavailable(f"{uri}: the endpoint does not answer as S3 does") from None
+    except (BotoConnectionError, HTTPClientError) as error:
+        message = f"{uri}: the endpoint can't be reached ({type(error).__name__})"
+        raise errors.Unavailable(message) from None
+    except BotoCoreError as error:
+        raise errors.Unavailable(f"{uri}: {type(error).__name__}") from None
+    except ValueError:
+        raise errors.Rejected(f"{uri}: the endpoint's address is not a valid one") from None
+
+
+def _refusal(error: ClientError, uri: str) -> errors.RemoteError:
+    """By the store's error code; never by its message, which is a remote body."""
+    said, status = str(error.response.get("Error", {}).get("Code", "")), _status(error)
+    code = said if _WORD.fullmatch(said) else f"HTTP status {status}"
+    message = f"{uri}: {code}"
+    if code in _SLOW_DOWN or status == 429:
+        return errors.RateLimited(message, status=status)
+    if code in _NOT_FOUND:
+        return errors.NotFound(message, status=status)
+    if code in _UNAUTHORIZED or status == 401:
+        return errors.Unauthorized(message, status=status)
+    if code in _FORBIDDEN or status == 403:
+        return errors.Forbidden(message, status=status)
+    if status >= 500 or code == "RequestTimeout":
+        return errors.Unavailable(message, status=status)
+    if code in {"AuthorizationHeaderMalformed", "PermanentRedirect", "301"}:
+        message = f"{message}; the bucket is in another region than the one that is given"
+    return errors.Rejected(message, status=status)
+
+
+def _status(error: ClientError) -> int:
+    return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
