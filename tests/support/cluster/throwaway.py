@@ -111,7 +111,7 @@ class ThrowawayCluster:
         *args: str,
         user: str = "admin",
         check: bool = True,
-        input: str | None = None,
+        input: str | None = None,  # noqa: A002 - the name that subprocess.run has
     ) -> str:
         """Run kubectl as ``user`` and return what it printed.
 

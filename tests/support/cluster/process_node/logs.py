@@ -78,9 +78,7 @@ class ContainerLog:
         """Yield what ``options`` ask for, and with ``follow`` what comes until the attempt ends."""
         left = options.limit_bytes
         async for lines in self._batches(options):
-            if not options.timestamps:
-                lines = [line.partition(b" ")[2] for line in lines]
-            text = b"".join(lines)
+            text = b"".join(lines if options.timestamps else map(_unstamped, lines))
             if left is not None:
                 text = text[:left]
                 left -= len(text)
@@ -93,7 +91,7 @@ class ContainerLog:
         if not self.path.exists():
             return ""
         with self.path.open("rb") as file:
-            text = b"".join(line.partition(b" ")[2] for line in deque(file, lines))
+            text = b"".join(map(_unstamped, deque(file, lines)))
         return text[-size:].decode(errors="replace")
 
     async def _batches(self, options: LogOptions) -> AsyncIterator[list[bytes]]:
@@ -128,6 +126,10 @@ class ContainerLog:
 def _stamped(lines: list[bytes]) -> bytes:
     stamp = precise_now().encode()
     return b"".join(b"%b %b\n" % (stamp, line) for line in lines)
+
+
+def _unstamped(line: bytes) -> bytes:
+    return line.partition(b" ")[2]
 
 
 def _selected(lines: list[bytes], options: LogOptions) -> list[bytes]:

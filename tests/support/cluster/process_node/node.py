@@ -143,7 +143,7 @@ class Node:
     async def _run(self, uid: str) -> None:
         try:
             await self._pods[uid].run()
-        except Exception:
+        except Exception:  # noqa: BLE001 - one pod's trouble isn't the node's
             traceback.print_exc()
         finally:
             del self._pods[uid]

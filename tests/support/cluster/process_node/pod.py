@@ -123,7 +123,7 @@ class PodRunner:
                 }
             else:
                 await self._run_containers()
-        except Exception:
+        except Exception:  # noqa: BLE001 - a bug here has to end the pod, not leave it running
             traceback.print_exc()
             self._kill()
             message = "a bug in the process node: its log has the traceback"
