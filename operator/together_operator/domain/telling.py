@@ -17,7 +17,7 @@ from together_operator.api.v1alpha1 import (
 from together_operator.domain.conditions import Health, Situation, Stage, conditions_for
 from together_operator.domain.failures import StageError, retry_delay, situation_of
 from together_operator.domain.outcome import Failed, Outcome
-from together_operator.domain.plan import Plan, Process
+from together_operator.domain.plan import Plan, Process, is_deleting, is_released
 
 R = TypeVar("R", CustomModel, ModelDeployment)
 S = TypeVar("S", CustomModelStatus, ModelDeploymentStatus)
@@ -93,6 +93,8 @@ class Telling(Generic[R, S]):
 
     def seconds_to_wait(self, resource: R, now: datetime) -> float:
         """How long a failed object's backoff still lasts; 0 for one that changed since."""
+        if is_deleting(resource) and is_released(resource):
+            return 0.0  # an annotation is no new generation
         status = self.status_of(resource)
         retry = status.retry
         if retry is None or retry.next_attempt_time is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from together_operator.api.v1alpha1 import DeletionPolicy
+from together_operator.api.v1alpha1 import CustomModel, DeletionPolicy
 from together_operator.domain.conditions import Reason
 from together_operator.domain.custom_model.actions import DeleteJob, DeleteModel, ModelPlan
 from together_operator.domain.custom_model.observed import MODEL_INTENT, Observed, has_model
@@ -28,7 +28,7 @@ def deleting(o: Observed, now: datetime) -> ModelPlan | None:
     if not has_finalizer(cm):
         return Plan(cm.status, Done())
     if is_released(cm):
-        return Plan(cm.status, Done(), RemoveFinalizer(o.model.name if o.model else ""))
+        return Plan(cm.status, Done(), RemoveFinalizer(_left_behind(cm)))
     if o.job is not None:
         say = busy("", Reason.DELETING, f"Stopping Job {o.job.name}")
         action = None if o.job.deleting else DeleteJob(o.job.name)
@@ -40,6 +40,16 @@ def deleting(o: Observed, now: datetime) -> ModelPlan | None:
         say = busy("", Reason.IN_USE, f"Used by ModelDeployment {users}: it has to go first.")
         return planned(o, now, say, After(o.process.soon))
     return _deleting_model(o, now)
+
+
+def _left_behind(cm: CustomModel) -> str:
+    """What may still be at Together, from status alone: a look there may be what can't be had."""
+    record, intent = cm.status.model, cm.status.intent
+    if record is not None and record.name:
+        return f"model {record.name}"
+    if intent is not None and intent.kind == MODEL_INTENT:
+        return f"perhaps model {intent.name}"
+    return ""
 
 
 def _deleting_model(o: Observed, now: datetime) -> ModelPlan:

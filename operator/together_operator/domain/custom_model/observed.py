@@ -10,11 +10,18 @@ from together_operator.api.v1alpha1 import (
     CustomModel,
     CustomModelPhase,
     CustomModelStatus,
+    DeletionPolicy,
     Intent,
 )
 from together_operator.domain.archive_job import JobFacts
 from together_operator.domain.names import remote_name
-from together_operator.domain.plan import Process, has_finalizer, is_deleting, is_untouched
+from together_operator.domain.plan import (
+    Process,
+    has_finalizer,
+    is_deleting,
+    is_released,
+    is_untouched,
+)
 from together_operator.domain.source import SourceFacts, needs_archive, source_digest
 from together_operator.domain.together import Import, ImportState, Model, Revision, SupportedModel
 
@@ -132,8 +139,7 @@ def is_settled(cm: CustomModel) -> bool:
 def wanted_facts(cm: CustomModel) -> frozenset[Fact]:
     """What has to be looked at, from the object alone."""
     if is_deleting(cm):
-        job = {Fact.JOB} if cm.status.job is not None else set()
-        return frozenset({Fact.MODEL, Fact.USERS} | job)
+        return _facts_for_deletion(cm)
     if not has_finalizer(cm):
         return frozenset()
     if is_imported(cm):
@@ -147,6 +153,18 @@ def wanted_facts(cm: CustomModel) -> frozenset[Fact]:
         facts |= {Fact.MODEL, Fact.IMPORTS, Fact.REVISION}
     else:
         facts |= {Fact.MODEL, Fact.BASE_MODELS, Fact.SOURCE}
+    return frozenset(facts)
+
+
+def _facts_for_deletion(cm: CustomModel) -> frozenset[Fact]:
+    if not has_finalizer(cm) or is_released(cm):
+        return frozenset()
+    facts = {Fact.JOB} if cm.status.job is not None else set()
+    if cm.spec.deletion_policy == DeletionPolicy.DELETE:
+        facts.add(Fact.USERS)
+        # Without an id or an intent nothing of ours can be there, whatever carries the name.
+        if has_model(cm) or cm.status.intent is not None:
+            facts.add(Fact.MODEL)
     return frozenset(facts)
 
 

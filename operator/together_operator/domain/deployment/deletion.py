@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from together_operator.api.v1alpha1 import DeletionPolicy
+from together_operator.api.v1alpha1 import DeletionPolicy, ModelDeployment
 from together_operator.domain.conditions import Reason
 from together_operator.domain.deployment.actions import (
     DeleteDeployment,
@@ -41,7 +41,7 @@ def deleting(o: Observed, now: datetime) -> DeploymentPlan | None:
     if not has_finalizer(md):
         return Plan(md.status, Done())
     if is_released(md):
-        return Plan(md.status, Done(), RemoveFinalizer(o.endpoint.name if o.endpoint else ""))
+        return Plan(md.status, Done(), RemoveFinalizer(_left_behind(md)))
     if md.spec.deletion_policy == DeletionPolicy.RETAIN:
         return Plan(md.status, Done(), RemoveFinalizer())
     ours = has_endpoint(md) or o.is_ours(o.intent(ENDPOINT_INTENT))
@@ -56,6 +56,16 @@ def deleting(o: Observed, now: datetime) -> DeploymentPlan | None:
         return settling
     say = busy("", Reason.DELETING, f"Deleting endpoint {o.endpoint.name}")
     return planned(o, now, say, After(o.process.soon), DeleteEndpoint(o.endpoint.id))
+
+
+def _left_behind(md: ModelDeployment) -> str:
+    """What may still be at Together, from status alone: a look there may be what can't be had."""
+    record, intent = md.status.endpoint, md.status.intent
+    if record is not None and record.name:
+        return f"endpoint {record.name}"
+    if intent is not None and intent.kind == ENDPOINT_INTENT:
+        return f"perhaps endpoint {intent.name}"
+    return ""
 
 
 def _settling(o: Observed, now: datetime, kind: str, *, known: bool) -> DeploymentPlan | None:

@@ -8,12 +8,19 @@ from enum import Enum
 
 from together_operator.api.v1alpha1 import (
     CustomModel,
+    DeletionPolicy,
     Intent,
     ModelDeployment,
     ModelDeploymentPhase,
 )
 from together_operator.domain.names import derived_name, remote_name
-from together_operator.domain.plan import Process, has_finalizer, is_deleting, is_untouched
+from together_operator.domain.plan import (
+    Process,
+    has_finalizer,
+    is_deleting,
+    is_released,
+    is_untouched,
+)
 from together_operator.domain.together import (
     Config,
     Deployment,
@@ -129,10 +136,13 @@ def looks_settled(md: ModelDeployment, endpoint: Endpoint | None) -> bool:
 
 def wanted_facts(md: ModelDeployment) -> frozenset[Fact]:
     """What has to be looked at, from the object alone."""
-    if is_deleting(md):
-        return frozenset({Fact.ENDPOINT, Fact.DEPLOYMENTS})
     if not has_finalizer(md):
         return frozenset()
+    if is_deleting(md):
+        nothing = not has_endpoint(md) and md.status.intent is None
+        if nothing or is_released(md) or md.spec.deletion_policy == DeletionPolicy.RETAIN:
+            return frozenset()
+        return frozenset({Fact.ENDPOINT, Fact.DEPLOYMENTS})
     facts = {Fact.ENDPOINT, Fact.DEPLOYMENTS}
     if not has_deployment(md):
         facts |= {Fact.MODEL, Fact.CONFIGS}
