@@ -84,11 +84,16 @@ class Health(Enum):
     PAUSED = "paused"
 
 
+DELETION = "Deletion"
+"""In place of a stage: the object goes away, whichever stage it has reached."""
+
+
 @dataclass(frozen=True, slots=True)
 class Situation:
     """Where an object stands: the first stage that is not done yet, why, and what that means.
 
-    `stage` is a condition type of the kind's stages; empty when all of them are done.
+    `stage` is a condition type of the kind's stages; empty when all of them are done; and
+    DELETION when it is not about them, so that they stay as they were.
     """
 
     health: Health
@@ -120,7 +125,8 @@ def conditions_for(
     """All conditions of an object in `situation`.
 
     Stages before the situation's are true, its own is false with its reason, later ones are
-    pending. A condition keeps its transition time as long as its status stays.
+    pending; while an object is deleted, all of them stay as they were. A condition keeps its
+    transition time as long as its status stays.
     """
     before = {condition.type: condition for condition in previous}
 
@@ -149,7 +155,12 @@ def conditions_for(
     ]
     reached = True
     for stage in stages:
-        if stage.type == situation.stage:
+        old = before.get(stage.type)
+        if situation.stage == DELETION and old is not None:
+            result.append(old.model_copy(update={"observed_generation": generation}))
+        elif situation.stage == DELETION:
+            result.append(condition(stage.type, "False", Reason.DELETING, ""))
+        elif stage.type == situation.stage:
             result.append(condition(stage.type, "False", situation.reason, situation.message))
             reached = False
         elif reached:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -14,10 +14,22 @@ from together_operator.api.v1alpha1 import (
     ModelDeploymentStatus,
     Retry,
 )
-from together_operator.domain.conditions import Health, Situation, Stage, conditions_for
+from together_operator.domain.conditions import (
+    DELETION,
+    Health,
+    Situation,
+    Stage,
+    conditions_for,
+)
 from together_operator.domain.failures import StageError, retry_delay, situation_of
 from together_operator.domain.outcome import Failed, Outcome
-from together_operator.domain.plan import Plan, Process, is_deleting, is_released
+from together_operator.domain.plan import (
+    RELEASE_ANNOTATION,
+    Plan,
+    Process,
+    is_deleting,
+    is_released,
+)
 
 R = TypeVar("R", CustomModel, ModelDeployment)
 S = TypeVar("S", CustomModelStatus, ModelDeploymentStatus)
@@ -89,7 +101,10 @@ class Telling(Generic[R, S]):
         base = self.status_of(seen.resource)
         failures = _failures(base) + 1
         delay = retry_delay(error, failures, seen.process.backoff, seen.jitter)
-        return self._retried(seen.resource, base, now, situation_of(error), failures, delay)
+        situation = situation_of(error)
+        if is_deleting(seen.resource):
+            situation = _while_deleting(situation)
+        return self._retried(seen.resource, base, now, situation, failures, delay)
 
     def seconds_to_wait(self, resource: R, now: datetime) -> float:
         """How long a failed object's backoff still lasts; 0 for one that changed since."""
@@ -130,6 +145,17 @@ class Telling(Generic[R, S]):
                 "conditions": tuple(conditions_for(stages, situation, generation, before, now)),
             }
         )
+
+
+def _while_deleting(situation: Situation) -> Situation:
+    """A failure that holds up a deletion is about none of the stages."""
+    message = situation.message
+    if situation.health is Health.STALLED:
+        message = (
+            f"{message.rstrip('.')}. To let the object go and leave what it has at Together, "
+            f"annotate it with {RELEASE_ANNOTATION}=true."
+        )
+    return replace(situation, stage=DELETION, message=message)
 
 
 def _failures(status: CustomModelStatus | ModelDeploymentStatus) -> int:

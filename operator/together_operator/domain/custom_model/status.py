@@ -12,7 +12,7 @@ from together_operator.api.v1alpha1 import (
     ModelStatus,
     Progress,
 )
-from together_operator.domain.conditions import Health, Reason, Situation, Stage
+from together_operator.domain.conditions import DELETION, Health, Reason, Situation, Stage
 from together_operator.domain.source import needs_archive
 from together_operator.domain.telling import Telling
 from together_operator.domain.together import Import, Model
@@ -24,7 +24,8 @@ _PHASES = {
     ARCHIVE: CustomModelPhase.ARCHIVING,
     REGISTER: CustomModelPhase.REGISTERING,
     IMPORT: CustomModelPhase.IMPORTING,
-    "": CustomModelPhase.DELETING,
+    "": CustomModelPhase.IMPORTING,
+    DELETION: CustomModelPhase.DELETING,
 }
 
 
@@ -34,6 +35,8 @@ def busy(stage: str, reason: Reason, message: str) -> Situation:
 
 
 def _phase(situation: Situation) -> CustomModelPhase:
+    if situation.stage == DELETION:
+        return CustomModelPhase.DELETING
     match situation.health:
         case Health.READY:
             return CustomModelPhase.READY
@@ -41,8 +44,6 @@ def _phase(situation: Situation) -> CustomModelPhase:
             return CustomModelPhase.FAILED
         case Health.PAUSED:
             return CustomModelPhase.SUSPENDED
-    if situation.reason is Reason.UPDATING:
-        return CustomModelPhase.IMPORTING
     return _PHASES[situation.stage]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from together_operator.api.v1alpha1 import DeletionPolicy, ModelDeployment
-from together_operator.domain.conditions import Reason
+from together_operator.domain.conditions import DELETION, Reason
 from together_operator.domain.deployment.actions import (
     DeleteDeployment,
     DeleteEndpoint,
@@ -54,7 +54,7 @@ def deleting(o: Observed, now: datetime) -> DeploymentPlan | None:
     settling = _settling(o, now, DEPLOYMENT_INTENT, known=has_deployment(md))
     if settling is not None:
         return settling
-    say = busy("", Reason.DELETING, f"Deleting endpoint {o.endpoint.name}")
+    say = busy(DELETION, Reason.DELETING, f"Deleting endpoint {o.endpoint.name}")
     return planned(o, now, say, After(o.process.soon), DeleteEndpoint(o.endpoint.id))
 
 
@@ -76,7 +76,7 @@ def _settling(o: Observed, now: datetime, kind: str, *, known: bool) -> Deployme
     wait = seconds_until_safe(intent, o.process, o.last_sent, now)
     if wait <= 0:
         return None
-    say = busy("", Reason.SETTLING, f"Making sure that no {kind.lower()} appears after all")
+    say = busy(DELETION, Reason.SETTLING, f"Making sure that no {kind.lower()} appears after all")
     return planned(o, now, say, After(min(wait, o.process.poll)))
 
 
@@ -84,13 +84,13 @@ def _removing(
     o: Observed, now: datetime, endpoint: Endpoint, deployment: Deployment
 ) -> DeploymentPlan:
     if deployment.state not in {DeploymentState.STOPPED, DeploymentState.FAILED}:
-        say = busy("", Reason.DELETING, f"Stopping deployment {deployment.name}")
+        say = busy(DELETION, Reason.DELETING, f"Stopping deployment {deployment.name}")
         running = deployment.max_replicas > 0
         stop = ScaleDeployment(endpoint.id, deployment.id, 0) if running else None
         return planned(o, now, say, After(o.process.soon), stop)
     rest = tuple(share for share in endpoint.traffic if share.deployment_id != deployment.id)
     if len(rest) != len(endpoint.traffic):
-        say = busy("", Reason.DELETING, f"Taking {deployment.name} out of the traffic split")
+        say = busy(DELETION, Reason.DELETING, f"Taking {deployment.name} out of the traffic split")
         return planned(o, now, say, After(0), SetTraffic(endpoint.id, rest, endpoint.etag))
-    say = busy("", Reason.DELETING, f"Deleting deployment {deployment.name}")
+    say = busy(DELETION, Reason.DELETING, f"Deleting deployment {deployment.name}")
     return planned(o, now, say, After(o.process.soon), DeleteDeployment(endpoint.id, deployment.id))

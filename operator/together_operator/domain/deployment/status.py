@@ -11,7 +11,7 @@ from together_operator.api.v1alpha1 import (
     ModelDeploymentStatus,
     ModelStatus,
 )
-from together_operator.domain.conditions import Health, Reason, Situation, Stage
+from together_operator.domain.conditions import DELETION, Health, Reason, Situation, Stage
 from together_operator.domain.telling import Telling
 from together_operator.domain.text import dollars
 from together_operator.domain.together import Deployment, Endpoint
@@ -19,7 +19,6 @@ from together_operator.domain.together import Deployment, Endpoint
 MODEL, DEPLOY, ROUTE = "ModelReady", "Deployed", "Routed"
 
 _PHASES = {
-    Reason.DELETING: ModelDeploymentPhase.DELETING,
     Reason.DEGRADED: ModelDeploymentPhase.DEGRADED,
     Reason.PROVISIONING: ModelDeploymentPhase.PROVISIONING,
     Reason.CREATING_DEPLOYMENT: ModelDeploymentPhase.PROVISIONING,
@@ -41,6 +40,8 @@ def stalled(stage: str, reason: Reason, message: str) -> Situation:
 
 
 def _phase(situation: Situation) -> ModelDeploymentPhase:
+    if situation.stage == DELETION:
+        return ModelDeploymentPhase.DELETING
     match situation.health:
         case Health.STALLED:
             return ModelDeploymentPhase.FAILED
