@@ -51,6 +51,26 @@ class DeploymentRule(_Settings):
             self.count -= 1
 
 
+class RolloutRule(_Settings):
+    """Lets the metric gate of a step (from 0) of canaries to a matching target fail."""
+
+    target: str = ".*"
+    step: int = 0
+    metric: str = "router_error_rate"
+    message: str = "router_error_rate 0.31 is above the threshold"
+    count: int | None = 1
+
+    def matches(self, target: str, step: int, metrics: list[str]) -> bool:
+        """Whether the rule applies: only what has a gate on the metric can fail by it."""
+        named = re.fullmatch(self.target, target) is not None
+        return self.count != 0 and named and step == self.step and self.metric in metrics
+
+    def use(self) -> None:
+        """Count an application."""
+        if self.count is not None:
+            self.count -= 1
+
+
 class Behaviour(_Settings):
     """All switches, with the values of a platform on a good day."""
 
@@ -62,6 +82,7 @@ class Behaviour(_Settings):
 
     imports: list[ImportRule] = Field(default_factory=list)
     deployments: list[DeploymentRule] = Field(default_factory=list)
+    rollouts: list[RolloutRule] = Field(default_factory=list)
     list_lag_seconds: float = 0.0
     """Lists show creations and deletions this many seconds of the clock late."""
 

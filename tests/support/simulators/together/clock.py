@@ -85,6 +85,9 @@ class Timing:
     load_weights: float = 90.0
     drain: float = 15.0
     stop: float = 20.0
+    rollout_reaction: float = 10.0
+    """From a request to pause or cancel a rollout until that has happened."""
+
     give_up: float = 6 * 3600.0
 
     def real(self, simulated: float) -> float:

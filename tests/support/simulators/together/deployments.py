@@ -1,11 +1,13 @@
 """Deployments: what may be created, changed and deleted, and when."""
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 from tests.support.simulators.together import autoscaling
 from tests.support.simulators.together.catalog import PLATFORM_PROJECT, Config
 from tests.support.simulators.together.errors import (
+    ApiError,
     already_exists,
     in_use,
     invalid,
@@ -122,6 +124,7 @@ class Deployments:
         deployment = self.get(endpoint, deployment_id)
         if etag and etag != deployment.etag:
             raise stale_etag()
+        self._check_rollout(endpoint, deployment, "deleted", in_use)
         if deployment.status not in ("STOPPED", "FAILED"):
             raise in_use(
                 f"deployment {deployment.id} is {deployment.status}",
@@ -145,6 +148,11 @@ class Deployments:
     ) -> None:
         config = self._store.catalog.config(deployment.config_id)
         assert config is not None
+        bounds: dict[str, Any] | None = None
+        if "autoscaling" in fields:
+            bounds = autoscaling.merged(deployment.autoscaling, fields["autoscaling"])
+            if bounds["maxReplicas"] == 0:
+                self._check_rollout(endpoint, deployment, "stopped", precondition)
         if "name" in fields:
             name = bare_name(fields["name"], project)
             others = [d for d in self._store.deployments_of(endpoint.id) if d is not deployment]
@@ -158,13 +166,23 @@ class Deployments:
             value = fields["maxConcurrentRequestsPerReplica"]
             deployment.max_concurrent = autoscaling.check_concurrency(value, config.max_concurrent)
         deployment.touch(self._store.clock.now())
-        if "autoscaling" in fields:
-            bounds = autoscaling.merged(deployment.autoscaling, fields["autoscaling"])
+        if bounds is not None:
             deployment.autoscaling = bounds
             desired = max(bounds["minReplicas"], min(deployment.desired, bounds["maxReplicas"]))
             if desired != deployment.desired or deployment.status in ("STOPPED", "FAILED"):
                 self._lifecycle.set_replicas(deployment, desired)
         self._store.changed()
+
+    def _check_rollout(
+        self,
+        endpoint: Endpoint,
+        deployment: Deployment,
+        what: str,
+        error: Callable[[str], ApiError],
+    ) -> None:
+        rollout = self._store.open_rollout(endpoint.id)
+        if rollout is not None and deployment.id in (rollout.source_id, rollout.target_id):
+            raise error(f"deployment {deployment.id} can't be {what} during rollout {rollout.id}")
 
     def _model(self, project: Project, body: dict[str, Any]) -> tuple[str, str, str, str]:
         """(owner, model, revision, base model) of what a request names."""

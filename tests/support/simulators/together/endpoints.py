@@ -92,8 +92,9 @@ class Endpoints:
         endpoint.name = name
 
     def _split(self, endpoint: Endpoint, body: dict[str, Any]) -> list[Split]:
-        if endpoint.active_rollout_id:
-            raise in_use(f"rollout {endpoint.active_rollout_id} is active on this endpoint")
+        rollout = self._store.open_rollout(endpoint.id)
+        if rollout is not None:
+            raise in_use(f"rollout {rollout.id} is active on this endpoint")
         known = {deployment.id for deployment in self._store.deployments_of(endpoint.id)}
         split: list[Split] = []
         for entry in body.get("trafficSplit") or []:

@@ -18,6 +18,7 @@ from tests.support.simulators.together.inference import Inference
 from tests.support.simulators.together.lifecycle import Lifecycle
 from tests.support.simulators.together.models import Models
 from tests.support.simulators.together.records import Model
+from tests.support.simulators.together.rollouts import Rollouts
 from tests.support.simulators.together.store import Project, Store
 from tests.support.simulators.together.views import EndpointViews
 
@@ -66,6 +67,7 @@ class Platform:
         self.imports = Imports(self.store, self.blobs, timing, self.behaviour)
         self.endpoints = Endpoints(self.store)
         self.deployments = Deployments(self.store, self.models, self.lifecycle)
+        self.rollouts = Rollouts(self.store, self.lifecycle, timing, self.behaviour)
         self.inference = Inference(self.store, self.lifecycle, self.blobs, seed=seed)
         self.views = EndpointViews(self.store, self.lifecycle)
 
@@ -74,6 +76,7 @@ class Platform:
         self.behaviour = behaviour
         self.imports.behaviour = behaviour
         self.lifecycle.behaviour = behaviour
+        self.rollouts.behaviour = behaviour
         self.lifecycle.capacity_changed()
 
     def forget_weights(self, model: Model) -> None:

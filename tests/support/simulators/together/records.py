@@ -183,3 +183,68 @@ class Deployment(Record):
     def active(self) -> bool:
         """Whether it uses its model: everything except a stopped one."""
         return self.status != "STOPPED"
+
+
+RolloutState = Literal[
+    "PENDING",
+    "RUNNING",
+    "PAUSING",
+    "PAUSED",
+    "SYSTEM_PAUSED",
+    "STABILIZING",
+    "CANCELLING",
+    "CANCELED",
+    "COMPLETED",
+]
+
+
+class RolloutStep(BaseModel):
+    """A stage of a rollout: percent of the pair's traffic, and replicas, on the target."""
+
+    traffic: int
+    replicas: int
+    source_replicas: int | None = None
+    """What the source shrinks to after it (rolling only)."""
+
+    state: Literal["PENDING", "RUNNING", "PASSED", "FAILED", "PAUSED", "CANCELED", "SKIPPED"] = (
+        "PENDING"
+    )
+    started_at: float | None = None
+    completed_at: float | None = None
+    failure: str = ""
+
+
+class Rollout(Record):
+    """A shift of traffic between two deployments of an endpoint."""
+
+    endpoint_id: str
+    source_id: str
+    target_id: str
+    strategy: Literal["BLUE_GREEN", "CANARY", "ROLLING"]
+    steps: list[RolloutStep]
+    interval: float
+    """Simulated seconds of soak after each step."""
+
+    metrics: list[dict[str, Any]] = Field(default_factory=list)
+    final_source: int = 0
+    final_target: int
+    source_max: int
+    """The source's maximum when the rollout was created."""
+
+    capacity: float = 0.0
+    """Weight times replicas that the pair had at the start; it keeps them throughout."""
+
+    state: RolloutState = "PENDING"
+    step: int | None = None
+    traffic: int = 0
+    category: str = ""
+    message: str = ""
+    started_at: float | None = None
+    paused_at: float | None = None
+    paused_because: str = ""
+    completed_at: float | None = None
+
+    @property
+    def open(self) -> bool:
+        """Whether it still binds its endpoint and deployments."""
+        return self.state not in ("CANCELED", "COMPLETED")

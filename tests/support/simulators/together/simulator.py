@@ -171,6 +171,7 @@ class TogetherSimulator(AsyncServer):
         await site.start()
         self._port = self._runner.addresses[0][1]
         platform.imports.start(Fetcher(self._session, self.hub_url))
+        platform.rollouts.resume_all()
 
     async def stop(self) -> None:
         """Stop serving; what was going on goes on after a start from the same state file."""
@@ -178,6 +179,7 @@ class TogetherSimulator(AsyncServer):
         assert self._session is not None
         await self._runner.cleanup()
         await self.platform.imports.stop()
+        await self.platform.rollouts.stop()
         await self._session.close()
         if self._saver is not None:
             self._saver.cancel()

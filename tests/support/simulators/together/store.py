@@ -16,6 +16,7 @@ from tests.support.simulators.together.records import (
     Import,
     Model,
     Record,
+    Rollout,
 )
 
 R = TypeVar("R", bound=Record)
@@ -99,6 +100,7 @@ class Store:
         self.imports = Collection(Import)
         self.endpoints = Collection(Endpoint)
         self.deployments = Collection(Deployment)
+        self.rollouts = Collection(Rollout)
         self.model_names: dict[tuple[str, str], str] = {}
         self.endpoint_names: dict[tuple[str, str], str] = {}
         self._by_endpoint: dict[str, list[Deployment]] = {}
@@ -135,6 +137,11 @@ class Store:
         """Deployments of an endpoint, oldest first."""
         return list(self._by_endpoint.get(endpoint_id, ()))
 
+    def open_rollout(self, endpoint_id: str) -> Rollout | None:
+        """The rollout of an endpoint that is not over, if there is one."""
+        found = (r for r in self.rollouts if r.endpoint_id == endpoint_id and r.open)
+        return next(found, None)
+
     def add_deployment(self, deployment: Deployment) -> None:
         """Keep a deployment."""
         self.deployments.add(deployment)
@@ -169,6 +176,7 @@ class Store:
             "imports": self.imports,
             "endpoints": self.endpoints,
             "deployments": self.deployments,
+            "rollouts": self.rollouts,
         }
 
     def _load(self, document: dict[str, Any]) -> None:
