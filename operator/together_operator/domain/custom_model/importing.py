@@ -15,8 +15,10 @@ from together_operator.domain.custom_model.observed import (
     IMPORT_INTENT,
     Observed,
     is_import_running,
+    is_import_unvalidated,
     is_imported,
 )
+from together_operator.domain.custom_model.registering import lost_model
 from together_operator.domain.custom_model.status import IMPORT, busy, failed, planned, started
 from together_operator.domain.outcome import After
 from together_operator.domain.plan import new_intent, seconds_until_safe
@@ -28,14 +30,17 @@ MAX_ATTEMPTS = 3
 
 def running_import(o: Observed, now: datetime) -> ModelPlan | None:
     """The row for an import that was started or announced, for whichever source."""
-    if o.model is None or is_imported(o.cm):
+    if is_imported(o.cm):
         return None
     intent, current = o.intent(IMPORT_INTENT), o.cm.status.import_
+    if o.model is None:
+        begun = intent is not None or is_import_running(o.cm)
+        return lost_model(o, now) if begun else None
     if intent is not None:
         return _announced(o, now, intent)
     if current is not None and is_import_running(o.cm):
         return _following(o, now, current)
-    if current is not None and current.state == ImportState.SUCCEEDED:
+    if current is not None and is_import_unvalidated(o.cm):
         return _validating(o, now, current)
     return None
 
@@ -114,7 +119,7 @@ def _following(o: Observed, now: datetime, current: ImportStatus) -> ModelPlan:
 def _validating(o: Observed, now: datetime, current: ImportStatus) -> ModelPlan:
     """An import counts once the revision that it made has passed validation."""
     assert o.model is not None
-    if o.revision is None or o.revision.validation == "PENDING":
+    if o.revision is None or o.revision.validation == "PENDING" or _is_older(o, current):
         say = busy(IMPORT, Reason.IMPORTING, "Together validates the new revision")
         return planned(o, now, say, After(o.process.soon))
     if o.revision.validation in {"FAILED", "ERROR"}:
@@ -130,6 +135,14 @@ def _validating(o: Observed, now: datetime, current: ImportStatus) -> ModelPlan:
     )
     say = busy(IMPORT, Reason.IMPORTED, f"Revision {o.revision.id} is imported")
     return planned(o, now, say, After(0), status=status)
+
+
+def _is_older(o: Observed, current: ImportStatus) -> bool:
+    """True when the newest revision is an earlier import's: this one's does not show yet."""
+    job = next((job for job in o.imports if job.id == current.job_id), None)
+    begun = job.created_at if job is not None else None
+    made = o.revision.created_at if o.revision is not None else None
+    return begun is not None and made is not None and made < begun
 
 
 def import_failed(o: Observed, now: datetime, current: ImportStatus) -> ModelPlan:

@@ -124,6 +124,17 @@ def is_import_running(cm: CustomModel) -> bool:
     return last is not None and last.state not in {ImportState.SUCCEEDED, ImportState.FAILED}
 
 
+def is_import_unvalidated(cm: CustomModel) -> bool:
+    """True when an import of the spec's source ended well, and its revision is still awaited."""
+    last = cm.status.import_
+    return (
+        last is not None
+        and last.state == ImportState.SUCCEEDED
+        and last.source_digest == source_digest(cm.spec)
+        and not is_imported(cm)
+    )
+
+
 def is_settled(cm: CustomModel) -> bool:
     """True when status says that nothing is to do for this generation."""
     return (

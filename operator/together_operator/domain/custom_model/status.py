@@ -90,7 +90,14 @@ def started(
         source_digest=digest,
         started_at=now,
     )
-    progress = Progress(stage="Import", text="queued")
+    # The revision is an earlier import's: it must not pass for this one's.
+    record = status.model.model_copy(update={"revision": None}) if status.model else None
     return status.model_copy(
-        update={"import_": begun, "intent": None, "retry": None, "progress": progress}
+        update={
+            "import_": begun,
+            "intent": None,
+            "retry": None,
+            "progress": Progress(stage="Import", text="queued"),
+            "model": record,
+        }
     )
