@@ -18,6 +18,7 @@ from together_operator.archive.sources import Entry, RangeReader
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import HeadObjectOutputTypeDef
 
 _RANGE_TRIES = 5
 
@@ -75,7 +76,7 @@ class S3Source:
             self.key(entry),
             etag,
             None if version in (None, "null") else version,
-            decode_crc(head.get("ChecksumCRC32")),
+            _whole_crc(head),
         )
         with self._lock:
             self._copy_sources[entry.name] = found
@@ -190,6 +191,17 @@ class _S3Range:
                 self._response.close()
             self._response.release_conn()
             self._response = None
+
+
+def _whole_crc(head: "HeadObjectOutputTypeDef") -> int | None:
+    """The CRC-32 of an object's content, if the store keeps that one.
+
+    That of an upload in parts may be a checksum of the parts' checksums, and not every store
+    marks it: only one that is said to be of the full object is taken for one.
+    """
+    if "-" in head["ETag"] and head.get("ChecksumType") != "FULL_OBJECT":
+        return None
+    return decode_crc(head.get("ChecksumCRC32"))
 
 
 def _etag(entry: Entry) -> str:
