@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from pydantic import SecretStr
 
@@ -19,7 +19,7 @@ from together_operator.domain.errors import InputError, NotFound, Unavailable
 from together_operator.domain.failures import StageError, during
 from together_operator.domain.plan import is_deleting
 from together_operator.domain.source import SourceFacts, needs_archive, presigned_facts
-from together_operator.domain.together import Import, Model
+from together_operator.domain.together import Import, Model, Revision
 from together_operator.engine.store import Body, Store
 from together_operator.ports import (
     ArchiveStore,
@@ -126,7 +126,7 @@ class CustomModelReconciler(Reconciler[CustomModel, Status, Observed, actions.Ac
     async def _remote(self, cm: CustomModel, facts: frozenset[Fact], seen: Observed) -> Observed:
         with during(status.REGISTER):
             account = await self._account(cm)
-            model = await self._model(cm, account, seen.last_sent)
+            model = await self._model(cm, account)
             seen = replace(seen, model=model)
             if Fact.BASE_MODELS in facts and model is None:
                 seen = replace(seen, base_models=await account.base_models())
@@ -134,25 +134,22 @@ class CustomModelReconciler(Reconciler[CustomModel, Status, Observed, actions.Ac
             return seen
         with during(status.IMPORT):
             if Fact.IMPORTS in facts:
-                imports = await self._imports(account, model.id, seen.last_sent)
-                seen = replace(seen, imports=imports)
+                seen = replace(seen, imports=await self._imports(cm, account, model.id))
             if Fact.REVISION in facts and self._has_succeeded(cm, seen.imports):
                 revisions = await account.provider.list_revisions(model.id)
-                seen = replace(seen, revision=revisions[0] if revisions else None)
+                seen = replace(seen, revision=max(revisions, key=_age, default=None))
         return seen
 
     async def _account(self, cm: CustomModel) -> Account:
         reference = cm.spec.api_key_secret_ref
         return await self._outside.accounts.of(cm.metadata.namespace, reference)
 
-    async def _model(
-        self, cm: CustomModel, account: Account, last_sent: datetime | None
-    ) -> Model | None:
+    async def _model(self, cm: CustomModel, account: Account) -> Model | None:
         """By the id that status has, else by name."""
         settled = observed.is_settled(cm)
         age = self.world.process.poll * 6 if settled else FRESH_SECONDS
         priority = Priority.POLLING if settled else Priority.INTERACTIVE
-        snapshot = await account.models.read(self._since(account, age, last_sent), priority)
+        snapshot = await account.models.read(self._since(cm, account, age), priority)
         known = cm.status.model.id if cm.status.model is not None else None
         if known is None:
             found = snapshot.find(observed.wanted_name(cm))
@@ -169,25 +166,38 @@ class CustomModelReconciler(Reconciler[CustomModel, Status, Observed, actions.Ac
 
     def _distrust_absence(self, cm: CustomModel) -> None:
         """A record that was created a moment ago may not be visible yet."""
-        if is_deleting(cm):
-            return
         registered = next((c for c in cm.status.conditions if c.type == status.REGISTER), None)
+        if not is_deleting(cm):
+            created = registered.last_transition_time if registered is not None else None
+            self._distrust("The model's record is not visible at Together yet", created)
+
+    def _distrust(self, message: str, created: datetime | None) -> None:
+        """Raise Unavailable as long as what was `created` may not show yet."""
         process = self.world.process
-        begun = process.started
-        if registered is not None:
-            begun = max(begun, registered.last_transition_time)
+        begun = max(process.started, created or process.started)
         if self.world.now() < begun + timedelta(seconds=process.settle + 1):
-            raise Unavailable("The model's record is not visible at Together yet")
+            raise Unavailable(message)
 
     async def _imports(
-        self, account: Account, model_id: str, last_sent: datetime | None
+        self, cm: CustomModel, account: Account, model_id: str
     ) -> tuple[Import, ...]:
-        """Imports of the model, newest first."""
-        since = self._since(account, self.world.process.poll / 2, last_sent)
-        snapshot = await account.imports.read(since)
-        found = snapshot.find(model_id)
-        oldest = datetime.min.replace(tzinfo=self.world.now().tzinfo)
-        return tuple(sorted(found, key=lambda job: job.created_at or oldest, reverse=True))
+        """Imports of the model, newest first; the one that is followed among them if it exists."""
+        since = self._since(cm, account, self.world.process.poll / 2)
+        found = (await account.imports.read(since)).find(model_id)
+        last = cm.status.import_ if observed.is_import_running(cm) else None
+        if last is not None and last.job_id and all(job.id != last.job_id for job in found):
+            found += await self._unlisted_import(account, last.job_id, last.started_at)
+        return tuple(sorted(found, key=_age, reverse=True))
+
+    async def _unlisted_import(
+        self, account: Account, job_id: str, started: datetime | None
+    ) -> list[Import]:
+        """A list may lag behind or be cut short; only the import's own 404 says that it is gone."""
+        try:
+            return [await account.provider.get_import(job_id)]
+        except NotFound:
+            self._distrust("The import is not visible at Together yet", started)
+            return []
 
     @staticmethod
     def _has_succeeded(cm: CustomModel, imports: tuple[Import, ...]) -> bool:
@@ -197,12 +207,14 @@ class CustomModelReconciler(Reconciler[CustomModel, Status, Observed, actions.Ac
         state = next((job.state for job in imports if job.id == last.job_id), last.state)
         return state == "SUCCEEDED"
 
-    def _since(self, account: Account, age: float, last_sent: datetime | None) -> float:
-        """Moment (of the account's clock) since which a list must have been read."""
-        now = account.clock()
-        if last_sent is None:
-            return now - age
-        return max(now - age, now - (self.world.now() - last_sent).total_seconds())
+    @staticmethod
+    def _since(cm: CustomModel, account: Account, age: float) -> float:
+        """Moment (of the account's clock) since which a list must have been read.
+
+        What an intent announces is looked for now: a list from before the end of the settle
+        window proves nothing.
+        """
+        return account.clock() - (age if cm.status.intent is None else 0.0)
 
     async def _job(self, cm: CustomModel) -> JobFacts | None:
         attempt = (cm.status.job.attempt if cm.status.job is not None else None) or 1
@@ -324,3 +336,7 @@ class CustomModelReconciler(Reconciler[CustomModel, Status, Observed, actions.Ac
         credentials = await self._credentials(cm, location)
         url_ = await self._outside.archives.presign(location, uri, credentials, URL_SECONDS)
         return url_, None
+
+
+def _age(item: Import | Revision) -> datetime:
+    return item.created_at or datetime.min.replace(tzinfo=UTC)

@@ -97,7 +97,7 @@ class DeploymentReconciler(Reconciler[ModelDeployment, Status, Observed, actions
                 seen = replace(seen, model=model)
         with during(status.DEPLOY):
             account = await self._account(resource)
-            endpoint = await self._endpoint(resource, account, sent)
+            endpoint = await self._endpoint(resource, account)
             seen = replace(seen, endpoint=endpoint)
             if endpoint is not None and not observed.looks_settled(resource, endpoint):
                 seen = replace(seen, deployment=await self._deployment(resource, account, endpoint))
@@ -108,16 +108,13 @@ class DeploymentReconciler(Reconciler[ModelDeployment, Status, Observed, actions
     async def _account(self, md: ModelDeployment) -> Account:
         return await self._accounts.of(md.metadata.namespace, md.spec.api_key_secret_ref)
 
-    async def _endpoint(
-        self, md: ModelDeployment, account: Account, last_sent: datetime | None
-    ) -> Endpoint | None:
+    async def _endpoint(self, md: ModelDeployment, account: Account) -> Endpoint | None:
         """By the id that status has, else by name."""
         calm = observed.is_settled(md)
         age = self.world.process.poll * 6 if calm else FRESH_SECONDS
-        now = account.clock()
-        since = now - age
-        if last_sent is not None:
-            since = max(since, now - (self.world.now() - last_sent).total_seconds())
+        # What an intent announces is looked for now: a list from before the end of the settle
+        # window proves nothing.
+        since = account.clock() - (age if md.status.intent is None else 0.0)
         priority = Priority.POLLING if calm else Priority.INTERACTIVE
         snapshot = await account.endpoints.read(since, priority)
         known = md.status.endpoint.id if md.status.endpoint is not None else None

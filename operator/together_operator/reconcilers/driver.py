@@ -117,25 +117,28 @@ class Reconciler(ABC, Generic[R, S, Seen, A]):
     async def __call__(self, key: Key) -> Outcome:
         """Bring one object a step further."""
         try:
-            return await self._reconcile(key)
-        except Conflict:
-            # Somebody changed the object since we saw it: see what it is now.
-            live = await self._live(key)
-            return Gone() if live is None else After(0)
-        except NotFound:
-            return Gone() if await self._live(key) is None else After(0)
+            return await self._reconcile_or_look_again(key)
         except StageError as error:
             return Failed("KubernetesUnavailable", self._delay(error))
         except OperatorError as error:
             log.warning("kubernetes unavailable", object=str(key), error=str(error))
             return Failed("KubernetesUnavailable", self._delay(StageError("", error)))
 
+    async def _reconcile_or_look_again(self, key: Key) -> Outcome:
+        try:
+            return await self._reconcile(key)
+        except (Conflict, NotFound):
+            # Somebody changed the object since we saw it: see what it is now.
+            return Gone() if await self._live(key) is None else After(0)
+
     async def _reconcile(self, key: Key) -> Outcome:
         body = self.store.get(key) or await self._live(key)
         if body is None:
             return Gone()
         resource = self.parse(body)
-        wait = self.seconds_to_wait(resource, self.world.now())
+        # What is about to be seen is as old as the beginning of the look.
+        now = self.world.now()
+        wait = self.seconds_to_wait(resource, now)
         if wait > 0:
             return After(wait)
         try:
@@ -145,7 +148,7 @@ class Reconciler(ABC, Generic[R, S, Seen, A]):
                 log.warning("cannot look", object=str(key), stage=error.stage, error=str(error))
                 return Failed("CannotLook", self._delay(error))
             return await self._failed(key, body, resource, error)
-        plan = self.decide(observed, self.world.now())
+        plan = self.decide(observed, now)
         return await self._carry_out(key, body, resource, plan)
 
     async def _carry_out(self, key: Key, body: Body, resource: R, plan: Plan[S, A]) -> Outcome:
@@ -235,7 +238,7 @@ class Reconciler(ABC, Generic[R, S, Seen, A]):
                 await self._record(body, resource, fold(self.status_of(resource)))
             except Conflict:
                 live = await self._live(key)
-                if live is None or last:
+                if live is None or last or live["metadata"]["uid"] != body["metadata"]["uid"]:
                     raise
                 body = live
             else:

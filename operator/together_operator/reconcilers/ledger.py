@@ -34,6 +34,7 @@ class Ledger:
 
         The caller forgets the object's entries once the result is stored.
         """
+        before = self._sent.get((uid, kind))
         self._sent[(uid, kind)] = self._clock()
         try:
             return await create()
@@ -41,7 +42,11 @@ class Ledger:
             self._sent[(uid, kind)] = self._clock()
             raise
         except OperatorError:
-            del self._sent[(uid, kind)]
+            # This one did not happen. An earlier one may have, and be what it ran into.
+            if before is None:
+                self._sent.pop((uid, kind), None)
+            else:
+                self._sent[(uid, kind)] = before
             raise
 
     def forget(self, uid: str) -> None:
