@@ -10,6 +10,15 @@ from pathlib import Path
 from tests.support.simulators.hub import HubSimulator, with_minilm
 from tests.support.simulators.s3 import S3Simulator
 from tests.support.simulators.together import TogetherSimulator
+from tests.support.simulators.together.clock import Timing
+
+
+def duration(text: str) -> tuple[str, float]:
+    """A field of `Timing` and its value."""
+    name, _, seconds = text.partition("=")
+    if name not in Timing.__slots__:
+        raise argparse.ArgumentTypeError(f"{name!r} is none of {', '.join(Timing.__slots__)}")
+    return name, float(seconds)
 
 
 def arguments() -> argparse.Namespace:
@@ -23,6 +32,14 @@ def arguments() -> argparse.Namespace:
         type=float,
         default=100.0,
         help="simulated seconds that pass in a real one (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--timing",
+        type=duration,
+        action="append",
+        default=[],
+        metavar="NAME=SECONDS",
+        help="simulated duration of a step, such as import_restart=60; can be repeated",
     )
     parser.add_argument("--state-file", type=Path, help="keep Together's state over a restart")
     parser.add_argument("--bucket", default="models", help="bucket to create (default: models)")
@@ -43,6 +60,7 @@ async def serve(options: argparse.Namespace) -> None:
                 time_scale=options.time_scale,
                 hub_url=hub.url,
                 state_file=options.state_file,
+                timing=Timing(**dict(options.timing)),
             )
         )
         await asyncio.to_thread(s3.create_bucket, options.bucket)

@@ -15,10 +15,13 @@ class _Settings(BaseModel):
 
 
 class ImportRule(_Settings):
-    """What imports into models of a matching name end in, `count` times (None: for ever)."""
+    """What imports into models of a matching name end in, `count` times (None: for ever).
+
+    A `held` one goes on once the rule is not in force any more; `count` does not bound it.
+    """
 
     model: str = ".*"
-    outcome: Literal["error", "failed", "stuck"]
+    outcome: Literal["error", "failed", "stuck", "held"]
     message: str = "worker lost connection to storage backend"
     count: int | None = 1
 

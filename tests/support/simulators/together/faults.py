@@ -38,6 +38,9 @@ class Fault(BaseModel):
     effect: Effect
     method: str = ".*"
     path: str = ".*"
+    body: str = ""
+    """Regular expression that the request's body must hold."""
+
     skip: int = 0
     count: int | None = 1
     """How often it happens; None for ever."""
@@ -57,12 +60,12 @@ class Faults:
     def __init__(self) -> None:
         self.rules: list[Fault] = []
 
-    def match(self, method: str, path: str) -> Fault | None:
+    def match(self, method: str, path: str, body: str = "") -> Fault | None:
         """The first rule for this call, which is thereby used once."""
         for rule in self.rules:
             if rule.count == 0 or not re.fullmatch(rule.method, method, re.IGNORECASE):
                 continue
-            if not re.search(rule.path, path):
+            if not re.search(rule.path, path) or not re.search(rule.body, body):
                 continue
             if rule.skip > 0:
                 rule.skip -= 1

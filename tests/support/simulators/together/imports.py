@@ -35,13 +35,25 @@ class Imports:
     """Creates and runs import jobs. One task a job; none of them polls."""
 
     def __init__(self, store: Store, blobs: Blobs, timing: Timing, behaviour: Behaviour) -> None:
-        self.behaviour = behaviour
+        self._behaviour = behaviour
+        self._behaviour_changed = asyncio.Event()
         self._store = store
         self._blobs = blobs
         self._timing = timing
         self._fetcher: Fetcher | None = None
         self._slots = asyncio.Semaphore(_CONCURRENT)
         self._tasks: dict[str, asyncio.Task[None]] = {}
+
+    @property
+    def behaviour(self) -> Behaviour:
+        """What goes wrong; setting another one lets go of what it does not hold."""
+        return self._behaviour
+
+    @behaviour.setter
+    def behaviour(self, behaviour: Behaviour) -> None:
+        self._behaviour = behaviour
+        self._behaviour_changed.set()
+        self._behaviour_changed = asyncio.Event()
 
     def start(self, fetcher: Fetcher) -> None:
         """Take up what an earlier process left unfinished, as restarts of those jobs."""
@@ -110,13 +122,19 @@ class Imports:
 
     async def _disturbed(self, job: Import, model: Model) -> bool:
         """Whether a rule of the behaviour decided this attempt."""
-        rule = next((r for r in self.behaviour.imports if r.matches(model.name)), None)
+        rule = self._rule(model)
+        while rule is not None and rule.outcome == "held":
+            await self._behaviour_changed.wait()
+            rule = self._rule(model)
         if rule is None:
             return False
         rule.use()
         await self._store.clock.sleep(self._timing.real(self._timing.import_fixed))
         await self._apply(rule, job)
         return True
+
+    def _rule(self, model: Model) -> ImportRule | None:
+        return next((r for r in self.behaviour.imports if r.matches(model.name)), None)
 
     async def _apply(self, rule: ImportRule, job: Import) -> None:
         if rule.outcome == "stuck":

@@ -164,7 +164,7 @@ async def _serve(request: web.Request, handler: Handler, status: int) -> web.Str
     route = resource.canonical if resource else request.path
     platform.audit.calls[f"{request.method} {route}"] += 1
     raw = await request.read()
-    fault = platform.faults.match(request.method, request.path)
+    fault = platform.faults.match(request.method, request.path, raw.decode(errors="replace"))
     if fault is None:
         return (await _run(request, handler, status, raw, None))[0]
     return await _serve_with(fault, request, handler, status, raw)
