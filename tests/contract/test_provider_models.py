@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
+from tests.contract.conftest import Drivers
 from tests.contract.situations import (
     BASE,
     CHAT_BASE,
@@ -16,7 +17,9 @@ from tests.contract.situations import (
     in_state,
     until,
 )
-from tests.support.simulators.hub import MINILM, TOKEN, HubSimulator
+from tests.support.simulators.hosting import InThread
+from tests.support.simulators.hub import TOKEN, HubSimulator
+from tests.support.simulators.pytest_plugin import TINY_EMBEDDING
 from tests.support.simulators.s3 import S3Simulator
 from tests.support.simulators.tiny_models import (
     write_adapter,
@@ -24,7 +27,7 @@ from tests.support.simulators.tiny_models import (
     write_model,
     write_safetensors,
 )
-from tests.support.simulators.together import TogetherSimulator
+from tests.support.simulators.together import Timing, TogetherSimulator
 
 from together_operator.domain import errors
 from together_operator.domain.together import (
@@ -165,7 +168,7 @@ async def test_a_repository_is_imported_with_a_revision(provider: ModelProvider)
 async def test_another_import_makes_a_newer_revision(provider: ModelProvider) -> None:
     model = await imported_model(provider)
     [first] = await provider.list_revisions(model.id)
-    await import_url(provider, model, f"https://huggingface.co/{MINILM}")
+    await import_url(provider, model, f"https://huggingface.co/{TINY_EMBEDDING}")
     newest, oldest = await provider.list_revisions(model.id)
     assert oldest.id == first.id
     assert newest.id != first.id
@@ -325,16 +328,20 @@ async def test_an_expired_url_fails(
 
 
 async def test_an_error_is_restarted_by_the_platform(
-    provider: ModelProvider, together_sim: TogetherSimulator
+    drivers: Drivers, hub_sim: HubSimulator
 ) -> None:
-    together_sim.behave(imports=[{"outcome": "error", "message": "lost a worker", "count": 2}])
-    model = await create_model(provider)
-    job = await provider.start_import(model.id, SecretStr(f"https://huggingface.co/{MINILM}"))
-    failed = await until(lambda: provider.get_import(job.id), lambda j: j.state == "ERROR")
-    assert failed.message == "lost a worker"
-    assert failed.restarts < failed.max_restarts
-    done = await until(lambda: provider.get_import(job.id), lambda j: j.state == "SUCCEEDED")
-    assert done.restarts == 2
+    slow = Timing(import_restart=600)
+    with InThread(TogetherSimulator(hub_url=hub_sim.url, timing=slow)) as simulator:
+        simulator.behave(imports=[{"outcome": "error", "message": "lost a worker"}])
+        provider = drivers.connect(simulator.url, simulator.key)
+        model = await create_model(provider)
+        url = SecretStr(f"https://huggingface.co/{TINY_EMBEDDING}")
+        job = await provider.start_import(model.id, url)
+        failed = await until(lambda: provider.get_import(job.id), lambda j: j.state == "ERROR")
+        assert failed.message == "lost a worker"
+        assert (failed.restarts, failed.max_restarts) == (0, 3)
+        done = await until(lambda: provider.get_import(job.id), lambda j: j.state == "SUCCEEDED")
+        assert done.restarts == 1
 
 
 async def test_a_source_that_stays_away_fails_in_the_end(provider: ModelProvider) -> None:
@@ -344,11 +351,23 @@ async def test_a_source_that_stays_away_fails_in_the_end(provider: ModelProvider
     assert "gave up after 3 restarts" in job.message
 
 
+async def test_an_error_without_restarts_left_stays_one(
+    provider: ModelProvider, together_sim: TogetherSimulator
+) -> None:
+    together_sim.behave(exhausted_status="ERROR")
+    model = await create_model(provider)
+    job = await provider.start_import(model.id, SecretStr("http://127.0.0.1:9/m.zip"))
+    last = await until(lambda: provider.get_import(job.id), lambda j: "gave up" in j.message)
+    assert (last.state, last.restarts) == (ImportState.ERROR, last.max_restarts)
+
+
 async def test_deleting_a_model_ends_its_import(
     provider: ModelProvider, together_sim: TogetherSimulator
 ) -> None:
     together_sim.behave(imports=[{"outcome": "stuck"}])
     model: Model = await create_model(provider)
-    job = await provider.start_import(model.id, SecretStr(f"https://huggingface.co/{MINILM}"))
+    job = await provider.start_import(
+        model.id, SecretStr(f"https://huggingface.co/{TINY_EMBEDDING}")
+    )
     await provider.delete_model(model.id)
     assert (await provider.get_import(job.id)).state == ImportState.FAILED

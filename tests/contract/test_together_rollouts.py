@@ -100,11 +100,14 @@ async def test_a_rollout_waits_to_be_started(pair: Pair) -> None:
 
 
 async def test_blue_green_wakes_the_target_moves_all_traffic_and_stops_the_source(
-    pair: Pair,
+    pair: Pair, together_sim: TogetherSimulator
 ) -> None:
+    together_sim.behave(capacity={"1xnvidia-l40s-48gb": 1})
     rollout = await pair.started(blue_green={})
     endpoint = await pair.client.endpoints.retrieve(pair.endpoint_id)
     assert endpoint.active_rollout_id == rollout.id
+    assert await pair.split() == {pair.source: 1.0}
+    together_sim.behave(capacity={})
     done = await pair.at(rollout, "COMPLETED")
     assert done.current_traffic_percent == 100
     assert done.completed_at is not None
@@ -127,7 +130,8 @@ async def test_no_request_is_lost_meanwhile(pair: Pair) -> None:
 
 
 async def test_a_canary_climbs_its_ladder(pair: Pair, together_sim: TogetherSimulator) -> None:
-    rollout = await pair.started(canary={"steps": [{"traffic": 10}, {"traffic": 100}], **FAST})
+    steps = [{"traffic": 10}, {"traffic": 100}]
+    rollout = await pair.started(canary={"steps": steps, "step_interval": "500s"})
 
     async def shares() -> list[float]:
         found = await pair.client.endpoints.deployments.list(pair.endpoint_id)
@@ -287,13 +291,14 @@ async def test_verbs_have_their_states(pair: Pair) -> None:
 
 
 async def test_rollouts_are_listed_by_whether_they_are_over(pair: Pair) -> None:
-    rollout = await pair.started(blue_green={})
+    rollout = await pair.started(canary={"step_interval": "3600s"})
     rollouts = pair.client.endpoints.rollouts
 
     async def listed(which: Any) -> list[str]:
         return [r.id async for r in rollouts.list(pair.endpoint_id, filter=which)]
 
     assert await listed("ROLLOUT_FILTER_ACTIVE") == [rollout.id]
+    await rollouts.promote(rollout.id, endpoint_id=pair.endpoint_id)
     await pair.at(rollout, "COMPLETED")
     assert await listed("ROLLOUT_FILTER_ACTIVE") == []
     assert await listed("ROLLOUT_FILTER_TERMINAL") == [rollout.id]

@@ -136,7 +136,16 @@ async def test_a_delete_may_answer_with_nothing() -> None:
 
 @pytest.mark.parametrize(
     "body",
-    [[], "text", None, {"data": "x"}, {"data": [{"id": ""}]}, {"data": [{"name": "acme/m"}]}],
+    [
+        [],
+        "text",
+        None,
+        {},
+        {"data": "x"},
+        {"data": [{"id": ""}]},
+        {"data": [{"name": "acme/m"}]},
+        {"data": [{"id": "ml_1"}, None]},
+    ],
 )
 async def test_an_answer_of_another_shape_is_unavailable(body: object) -> None:
     adapter = answering(always(lambda: httpx.Response(200, json=body)))
@@ -155,6 +164,13 @@ async def test_unknown_states_of_deployments_are_unknown() -> None:
     adapter = answering(always(lambda: httpx.Response(200, json={"data": [deployment]})))
     [found] = await adapter.list_deployments("ep_1")
     assert found.state == "UNKNOWN"
+
+
+async def test_unknown_states_of_imports_are_no_end() -> None:
+    job = {**JOB, "status": "REMOTE_UPLOAD_STATUS_DANCING"}
+    adapter = answering(always(lambda: httpx.Response(200, json={"data": [job]})))
+    [found] = await adapter.list_imports()
+    assert found.state == "RUNNING"
 
 
 async def test_a_cursor_that_comes_back_ends_the_list() -> None:

@@ -341,9 +341,10 @@ def connections() -> httpx.AsyncClient:
 
 def _items(answer: Json) -> list[Json]:
     data = answer.get("data")
-    if not isinstance(data, list):
+    # An item must not be passed over: what a list lacks counts as gone.
+    if not isinstance(data, list) or not all(isinstance(item, dict) for item in data):
         raise wire.MalformedError("data")
-    return [item for item in data if isinstance(item, dict)]
+    return data
 
 
 def _project(data: Json) -> _Project:

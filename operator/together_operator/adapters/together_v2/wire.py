@@ -185,9 +185,8 @@ def _deployment_state(word: str) -> DeploymentState:
 
 
 def _import_state(word: str) -> ImportState:
-    if word not in set(ImportState):
-        raise MalformedError("status")
-    return ImportState(word)
+    # A state that this version does not know is no end: waiting costs least.
+    return ImportState(word) if word in set(ImportState) else ImportState.RUNNING
 
 
 def _model_id(resource: str) -> str:

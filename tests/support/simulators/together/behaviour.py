@@ -84,6 +84,9 @@ class Behaviour(_Settings):
     """Both have been seen for a deployment that can't be placed."""
 
     imports: list[ImportRule] = Field(default_factory=list)
+    exhausted_status: Literal["FAILED", "ERROR"] = "FAILED"
+    """Status of an import that has no restarts left."""
+
     deployments: list[DeploymentRule] = Field(default_factory=list)
     rollouts: list[RolloutRule] = Field(default_factory=list)
     list_lag_seconds: float = 0.0

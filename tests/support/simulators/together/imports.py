@@ -109,8 +109,9 @@ class Imports:
     async def _work(self, job: Import) -> None:
         clock, timing = self._store.clock, self._timing
         while not job.final:
-            pause = timing.import_queue if job.restarts == 0 else timing.import_restart
+            pause = timing.import_restart if job.status == "ERROR" else timing.import_queue
             await clock.sleep(timing.real(pause))
+            job.restarts += job.status == "ERROR"
             self._status(job, "RUNNING", "Downloading")
             self._event(job, "INFO", "download.started", f"Download started{self._where(job)}")
             model = self._store.models.get(job.model_id)
@@ -201,12 +202,14 @@ class Imports:
         self._status(job, "SUCCEEDED", f"Imported {len(revision.files)} files")
 
     def _restart_or_fail(self, job: Import, message: str) -> None:
-        if job.restarts >= job.max_restarts:
-            self._fail(job, f"{message}; gave up after {job.restarts} restarts")
+        """ERROR, from which the job goes on by itself as long as it has restarts left."""
+        if job.restarts < job.max_restarts:
+            self._event(job, "WARN", "job.error", message)
+            self._status(job, "ERROR", message)
             return
-        self._event(job, "WARN", "job.restarted", message)
-        self._status(job, "ERROR", message)
-        job.restarts += 1
+        message = f"{message}; gave up after {job.restarts} restarts"
+        self._event(job, "ERROR", "job.failed", message)
+        self._status(job, self.behaviour.exhausted_status, message)
 
     def _fail(self, job: Import, message: str) -> None:
         self._event(job, "ERROR", "job.failed", message)

@@ -105,7 +105,8 @@ class Import(Record):
     @property
     def final(self) -> bool:
         """Whether nothing more will happen."""
-        return self.status in ("SUCCEEDED", "FAILED")
+        exhausted = self.status == "ERROR" and self.restarts >= self.max_restarts
+        return exhausted or self.status in ("SUCCEEDED", "FAILED")
 
 
 class Split(BaseModel):

@@ -218,8 +218,10 @@ class Rollouts:
         while target.ready < replicas:
             if target.status in ("FAILED", "DEGRADED") and not target.waiting_for_capacity:
                 return False
-            due = target.steps[0].at if target.steps else self._store.clock.now()
-            await self._store.clock.sleep(max(due - self._store.clock.now(), 0.01))
+            # Capacity may come back at any time, so not only the next step is waited for.
+            longest = self._timing.real(self._timing.rollout_reaction)
+            due = target.steps[0].at - self._store.clock.now() if target.steps else longest
+            await self._store.clock.sleep(min(max(due, 0.001), longest))
             self._lifecycle.advance(target)
         return True
 
