@@ -65,9 +65,11 @@ class JobFacts:
 
 
 def job_name(cm: CustomModel, cluster_id: str, attempt: int) -> str:
-    """Name of the Job of one attempt at one source and destination."""
+    """Name of the Job of one attempt at one content of a source, and one destination."""
     destination = cm.spec.archive.destination.uri if cm.spec.archive is not None else ""
-    parts = (cluster_id, cm.metadata.uid, source_digest(cm.spec), destination, str(attempt))
+    seen = cm.status.source.revision if cm.status.source is not None else None
+    content = (source_digest(cm.spec), seen or "")
+    parts = (cluster_id, cm.metadata.uid, *content, destination, str(attempt))
     return derived_name(cm.metadata.name, "archive", *parts)
 
 

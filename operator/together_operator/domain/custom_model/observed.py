@@ -103,7 +103,10 @@ def is_archived(cm: CustomModel) -> bool:
     """True when what Together shall fetch is there."""
     if not needs_archive(cm.spec):
         return True
-    return cm.status.archive is not None and is_same_source(cm)
+    assert cm.spec.archive is not None  # the CRD's rule for sources that need one
+    archive, destination = cm.status.archive, cm.spec.archive.destination.uri.rstrip("/")
+    there = archive is not None and (archive.uri or "").startswith(f"{destination}/")
+    return there and is_same_source(cm)
 
 
 def is_imported(cm: CustomModel) -> bool:
