@@ -21,7 +21,7 @@ from together_operator.domain.custom_model.observed import (
     is_imported,
 )
 from together_operator.domain.custom_model.registering import lost_model, registering
-from together_operator.domain.custom_model.status import SOURCE, busy, planned
+from together_operator.domain.custom_model.status import afresh, busy, next_stage, planned
 from together_operator.domain.outcome import After, Done
 from together_operator.domain.plan import AddFinalizer, Plan, has_finalizer
 from together_operator.domain.source import source_digest, source_text
@@ -32,8 +32,9 @@ from together_operator.domain.together import Visibility as RemoteVisibility
 
 def decide(observed: Observed, now: datetime) -> ModelPlan:
     """The plan for what was observed: that of the first row which has one."""
+    fresh = observed.with_status(afresh(observed.cm))
     for row in ROWS:
-        plan = row(observed, now)
+        plan = row(fresh, now)
         if plan is not None:
             return plan
     raise AssertionError("the last row always has a plan")
@@ -45,11 +46,12 @@ def _without_finalizer(o: Observed, now: datetime) -> ModelPlan | None:
 
 
 def _suspended(o: Observed, now: datetime) -> ModelPlan | None:
-    """Nothing new is started; what runs is still followed by the rows before."""
-    if not o.cm.spec.suspend or is_imported(o.cm):
+    """Nothing new is started; what runs is still followed, a Job by its own row."""
+    if not o.cm.spec.suspend or is_imported(o.cm) or o.job is not None:
         return None
     message = "spec.suspend is true: nothing new is started."
-    return planned(o, now, Situation(Health.PAUSED, Reason.SUSPENDED, message, SOURCE), Done())
+    stage = next_stage(o.cm)
+    return planned(o, now, Situation(Health.PAUSED, Reason.SUSPENDED, message, stage), Done())
 
 
 def _new_source(o: Observed, now: datetime) -> ModelPlan | None:

@@ -50,8 +50,7 @@ def importing(o: Observed, now: datetime) -> ModelPlan | None:
     if is_imported(o.cm):
         return None
     current = o.cm.status.import_
-    observed = o.cm.status.observed_generation == o.cm.metadata.generation
-    attempts = (current.attempt or 0) if current is not None and observed else 0
+    attempts = (current.attempt or 0) if current is not None else 0
     if current is not None and attempts >= MAX_ATTEMPTS:
         return import_failed(o, now, current)
     before = o.imports[0].id if o.imports else ""
@@ -80,11 +79,11 @@ def _announced(o: Observed, now: datetime, intent: Intent) -> ModelPlan:
     if wait > 0:
         say = busy(IMPORT, Reason.SETTLING, "Looking if the import was started after all")
         return planned(o, now, say, After(min(wait, o.process.poll)))
-    if digest != source_digest(o.cm.spec):
-        say = busy(IMPORT, Reason.IMPORTING, "The source changed before its import was started")
-        return planned(
-            o, now, say, After(0), status=o.cm.status.model_copy(update={"intent": None})
-        )
+    if o.cm.spec.suspend or digest != source_digest(o.cm.spec):
+        words = "The object was suspended or changed before its import was started"
+        say = busy(IMPORT, Reason.IMPORTING, words)
+        status = o.cm.status.model_copy(update={"intent": None})
+        return planned(o, now, say, After(0), status=status)
     if intent.holder != o.process.holder:
         intent = new_intent(IMPORT_INTENT, intent.name, intent.attempt, o.process, now)
     return _start(o, now, intent)

@@ -13,9 +13,17 @@ from together_operator.api.v1alpha1 import (
     Progress,
 )
 from together_operator.domain.conditions import DELETION, Health, Reason, Situation, Stage
+from together_operator.domain.custom_model.actions import ModelPlan
+from together_operator.domain.custom_model.observed import (
+    Observed,
+    has_model,
+    is_archived,
+    is_same_source,
+)
+from together_operator.domain.failures import StageError
 from together_operator.domain.source import needs_archive
 from together_operator.domain.telling import Telling
-from together_operator.domain.together import Import, Model
+from together_operator.domain.together import Import, ImportState, Model
 
 SOURCE, ARCHIVE, REGISTER, IMPORT = "SourceReady", "Archived", "Registered", "Imported"
 
@@ -68,8 +76,33 @@ _TELLING: Telling[CustomModel, CustomModelStatus] = Telling(
 )
 planned = _TELLING.planned
 failed = _TELLING.failed
-failure = _TELLING.failure
 seconds_to_wait = _TELLING.seconds_to_wait
+
+
+def failure(o: Observed, now: datetime, error: StageError) -> ModelPlan:
+    """A plan for an error that came up while looking or acting."""
+    return _TELLING.failure(o.with_status(afresh(o.cm)), now, error)
+
+
+def afresh(cm: CustomModel) -> CustomModelStatus:
+    """The status, with failed imports forgotten once the spec was edited: that asks to try again.
+
+    A failure is recorded for the new generation too, and must not end what the edit asked for.
+    """
+    last = cm.status.import_
+    edited = cm.status.observed_generation != cm.metadata.generation
+    if last is None or not edited or last.state != ImportState.FAILED:
+        return cm.status
+    return cm.status.model_copy(update={"import_": last.model_copy(update={"attempt": None})})
+
+
+def next_stage(cm: CustomModel) -> str:
+    """The first stage that is not done, from status alone."""
+    if not is_same_source(cm):
+        return SOURCE
+    if not is_archived(cm):
+        return ARCHIVE
+    return IMPORT if has_model(cm) else REGISTER
 
 
 def registered(status: CustomModelStatus, model: Model) -> CustomModelStatus:
