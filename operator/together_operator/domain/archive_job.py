@@ -15,6 +15,7 @@ from together_operator.api.v1alpha1 import (
     Progress,
     S3Location,
 )
+from together_operator.domain.conditions import MAX_MESSAGE
 from together_operator.domain.names import derived_name, short_hash
 from together_operator.domain.source import source_digest
 from together_operator.domain.text import human_duration, human_size
@@ -25,6 +26,8 @@ COMPONENT_LABELS = {
     "app.kubernetes.io/component": "archive",
 }
 
+CONTAINER = "archive"
+
 FINAL_EXIT_CODES = {
     64: "usage",
     65: "the source is not acceptable",
@@ -32,6 +35,8 @@ FINAL_EXIT_CODES = {
     77: "not permitted",
 }
 """sysexits of the worker (its command line's contract) for which a repetition can't help."""
+
+_MAX_INT64 = 2**63 - 1
 
 Manifest = dict[str, Any]
 
@@ -132,7 +137,7 @@ def manifest(cm: CustomModel, name: str, image: str, cluster_id: str) -> Manifes
                     {
                         "action": "FailJob",
                         "onExitCodes": {
-                            "containerName": "archive",
+                            "containerName": CONTAINER,
                             "operator": "In",
                             "values": sorted(FINAL_EXIT_CODES),
                         },
@@ -168,7 +173,7 @@ def _container(cm: CustomModel, image: str, cluster_id: str) -> Manifest:
             command += [option, value]
     resources = cm.spec.job.resources
     return {
-        "name": "archive",
+        "name": CONTAINER,
         "image": image,
         "command": command,
         "env": _credentials(source, "SOURCE_") + _credentials(archive.destination, ""),
@@ -250,25 +255,25 @@ def parse_progress(line: str | None) -> Progress | None:
     """Progress from one line of the worker's output; None if it isn't one."""
     try:
         data = json.loads(line or "")
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     if not isinstance(data, dict) or data.get("type") != "progress":
         return None
-    done, total = data.get("doneBytes"), data.get("totalBytes")
-    speed, eta = data.get("bytesPerSecond"), data.get("etaSeconds")
-    percent = int(100 * done / total) if done is not None and total else None
+    done, total = _amount(data, "doneBytes"), _amount(data, "totalBytes")
+    speed, eta = _amount(data, "bytesPerSecond"), _amount(data, "etaSeconds")
+    percent = min(100 * done // total, 100) if done is not None and total else None
     words = [
         f"{percent}%" if percent is not None else "",
         f"{human_size(speed)}/s" if speed else "",
         human_duration(eta) if eta is not None else "",
     ]
     return Progress(
-        stage=str(data.get("stage") or "Archive"),
+        stage=_word(data, "stage") or "Archive",
         done_bytes=done,
         total_bytes=total,
         percent=percent,
-        bytes_per_second=int(speed) if speed is not None else None,
-        eta_seconds=int(eta) if eta is not None else None,
+        bytes_per_second=speed,
+        eta_seconds=eta,
         text=" ".join(word for word in words if word) or None,
     )
 
@@ -277,7 +282,7 @@ def _terminated(pods: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
     for pod in pods:
         for status in pod.get("status", {}).get("containerStatuses") or []:
             ended = status.get("state", {}).get("terminated")
-            if ended:
+            if ended and status.get("name") == CONTAINER:
                 return dict(ended)
     return {}
 
@@ -287,21 +292,35 @@ def _payload(ended: Mapping[str, Any]) -> dict[str, Any]:
     lines = (ended.get("message") or "").strip().splitlines()
     try:
         data = json.loads(lines[-1]) if lines else {}
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return data if isinstance(data, dict) else {}
 
 
 def _result(ended: Mapping[str, Any]) -> ArchiveStatus | None:
     data = _payload(ended)
-    if "uri" not in data:
+    uri = _word(data, "uri")
+    if uri is None:
         return None
     return ArchiveStatus(
-        uri=data["uri"],
-        format=data.get("format"),
-        size_bytes=data.get("sizeBytes"),
-        digest=data.get("digest"),
+        uri=uri,
+        format=_word(data, "format"),
+        size_bytes=_amount(data, "sizeBytes"),
+        digest=_word(data, "digest"),
     )
+
+
+def _amount(data: Mapping[str, Any], key: str) -> int | None:
+    """A count that the CRD accepts. The image is the user's to choose: nothing is taken as is."""
+    value = data.get(key)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return int(value) if 0 <= value <= _MAX_INT64 else None
+
+
+def _word(data: Mapping[str, Any], key: str) -> str | None:
+    value = data.get(key)
+    return value[:MAX_MESSAGE] if isinstance(value, str) and value else None
 
 
 def _error(ended: Mapping[str, Any]) -> str:

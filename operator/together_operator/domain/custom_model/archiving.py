@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 
 from together_operator.api.v1alpha1 import JobStatus
@@ -34,9 +35,11 @@ def archiving(o: Observed, now: datetime) -> ModelPlan | None:
         )
         return planned(o, now, say, After(o.process.soon), CreateJob(name), status)
     if job.state is JobState.SUCCEEDED and job.result is not None:
-        say = busy(REGISTER, Reason.REGISTERING, "The archive is complete")
         status = cm.status.model_copy(update={"archive": job.result, "progress": None})
-        return planned(o, now, say, After(0), status=status)
+        if is_archived(cm.model_copy(update={"status": status})):
+            say = busy(REGISTER, Reason.REGISTERING, "The archive is complete")
+            return planned(o, now, say, After(0), status=status)
+        job = replace(job, message=f"the Job says that its archive is {job.result.uri}")
     if job.state is not JobState.RUNNING:
         return _attempt_failed(o, now, job, attempt)
     say = busy(ARCHIVE, Reason.ARCHIVING, job.message or f"Job {name} packs the source")
