@@ -80,13 +80,13 @@ def presigned_facts(url: SecretStr, now: datetime) -> SourceFacts:
             of the URL.
     """
     text = url.get_secret_value()
-    parts = urlsplit(text)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
+    query = _query(text)
+    if query is None:
         raise InputError(
             Reason.SOURCE_INVALID,
             "The Secret's value is not a URL: put the whole presigned URL there, from https:// on.",
         )
-    expiry = _expiry(dict(parse_qsl(parts.query)))
+    expiry = _expiry(query)
     if expiry is not None and expiry < now + timedelta(seconds=IMPORT_SECONDS):
         raise InputError(
             Reason.URL_EXPIRED,
@@ -96,20 +96,32 @@ def presigned_facts(url: SecretStr, now: datetime) -> SourceFacts:
     return SourceFacts(revision=hashlib.sha256(text.encode()).hexdigest()[:16])
 
 
+def _query(url: str) -> dict[str, str] | None:
+    """The parameters of an http(s) URL; None if it isn't one."""
+    try:
+        parts = urlsplit(url)
+        whole = parts.scheme in {"http", "https"} and bool(parts.hostname)
+        return dict(parse_qsl(parts.query)) if whole else None
+    except ValueError:
+        return None
+
+
 def _expiry(query: dict[str, str]) -> datetime | None:
-    for prefix in ("X-Amz-", "X-Goog-"):
-        date, seconds = query.get(f"{prefix}Date"), query.get(f"{prefix}Expires", "")
-        if date and seconds.isdecimal():
-            try:
+    """When a URL ends; None if it doesn't say so, or says it in a way that is none."""
+    try:
+        for prefix in ("X-Amz-", "X-Goog-"):
+            if f"{prefix}Date" in query and f"{prefix}Expires" in query:
+                date, seconds = query[f"{prefix}Date"], int(query[f"{prefix}Expires"])
                 signed = datetime.strptime(date, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
-            except ValueError:
-                return None
-            return signed + timedelta(seconds=int(seconds))
-    if query.get("Expires", "").isdecimal():
-        return datetime.fromtimestamp(int(query["Expires"]), UTC)
-    if "se" in query and "sig" in query:
-        try:
-            return datetime.fromisoformat(query["se"]).astimezone(UTC)
-        except ValueError:
-            return None
+                return signed + timedelta(seconds=seconds)
+        if "Expires" in query:
+            return datetime.fromtimestamp(int(query["Expires"]), UTC)
+        if "se" in query and "sig" in query:
+            return _utc(datetime.fromisoformat(query["se"]))
+    except (ValueError, OverflowError, OSError):
+        return None
     return None
+
+
+def _utc(moment: datetime) -> datetime:
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
