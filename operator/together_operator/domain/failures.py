@@ -86,7 +86,15 @@ _RULES: dict[type[errors.OperatorError], _Rule] = {
     errors.Unavailable: _Rule(Reason.UNAVAILABLE, Reason.UNAVAILABLE, False),
 }
 
+_CLUSTER_REMEDIES: dict[type[errors.OperatorError], str] = {
+    errors.Unauthorized: "The operator's own access to Kubernetes has to be mended.",
+    errors.Forbidden: "Let the operator's service account do this (RBAC), or mend the quota or "
+    "policy that the message names.",
+}
+
 SOURCE_STAGE = "SourceReady"
+CLUSTER_STAGE = "Archived"
+"""The stage that is asked of Kubernetes, and not of Together or a store."""
 
 
 def situation_of(failure: StageError) -> Situation:
@@ -100,6 +108,8 @@ def situation_of(failure: StageError) -> Situation:
     at_source = failure.stage == SOURCE_STAGE
     reason = rule.at_source if at_source else rule.reason
     remedy = rule.source_remedy if at_source else rule.remedy
+    if failure.stage == CLUSTER_STAGE:
+        remedy = _CLUSTER_REMEDIES.get(type(error), remedy)
     message = f"{str(error).rstrip('.')}. {remedy}".rstrip()
     health = Health.STALLED if rule.stalled else Health.PROGRESSING
     return Situation(health, reason, message, failure.stage)
