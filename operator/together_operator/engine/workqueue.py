@@ -38,13 +38,14 @@ class WorkQueue(Generic[K]):
     def __init__(self, clock: Callable[[], float] | None = None) -> None:
         self._clock = clock or (lambda: asyncio.get_running_loop().time())
         self._ready: tuple[deque[tuple[K, float]], ...] = (deque(), deque())
-        self._waiting: dict[K, Urgency] = {}
+        self._waiting: dict[K, tuple[Urgency, float]] = {}
         self._processing: set[K] = set()
         self._again: dict[K, Urgency] = {}
         self._due: dict[K, float] = {}
         self._heap: list[tuple[float, int, K]] = []
         self._sequence = itertools.count()
         self._timer: asyncio.TimerHandle | None = None
+        self._timer_due = 0.0
         self._wakeups: deque[asyncio.Future[None]] = deque()
         self._stopped = False
 
@@ -71,11 +72,12 @@ class WorkQueue(Generic[K]):
             self._again[key] = min(urgency, self._again.get(key, urgency))
             return
         waiting = self._waiting.get(key)
-        if waiting is not None and waiting <= urgency:
+        if waiting is not None and waiting[0] <= urgency:
             return
         # A key that becomes more urgent is queued twice; its older place is skipped in `get`.
-        self._waiting[key] = urgency
-        self._ready[urgency].append((key, self._clock()))
+        since = waiting[1] if waiting is not None else self._clock()
+        self._waiting[key] = (urgency, since)
+        self._ready[urgency].append((key, since))
         self._wake()
 
     def add_after(self, key: K, seconds: float, urgency: Urgency = Urgency.PERIODIC) -> None:
@@ -105,7 +107,7 @@ class WorkQueue(Generic[K]):
                 ready = self._ready[urgency]
                 while ready:
                     key, since = ready.popleft()
-                    if self._waiting.get(key) != urgency:
+                    if self._waiting.get(key) != (urgency, since):
                         continue
                     del self._waiting[key]
                     self._processing.add(key)
@@ -149,9 +151,10 @@ class WorkQueue(Generic[K]):
             return
         due = self._heap[0][0]
         if self._timer is not None:
-            if not self._timer.cancelled() and self._timer.when() <= due:
+            if self._timer_due <= due:
                 return
             self._timer.cancel()
+        self._timer_due = due
         loop = asyncio.get_running_loop()
         self._timer = loop.call_at(loop.time() + max(due - self._clock(), 0.0), self._ring)
 
