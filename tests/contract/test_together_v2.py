@@ -206,6 +206,18 @@ async def test_an_endless_answer_is_cut_off() -> None:
         await adapter.list_models()
 
 
+async def test_an_answer_that_takes_too_long_is_lost(
+    adapter: TogetherV2, together_sim: TogetherSimulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await adapter.project_slug()
+    monkeypatch.setattr("together_operator.adapters.together_v2.http.DEADLINE", 0.2)
+    together_sim.add_fault(Fault(effect="delay", seconds=30, count=2))
+    with pytest.raises(errors.Unavailable, match="TimeoutError"):
+        await adapter.list_models()
+    with pytest.raises(errors.Ambiguous, match="TimeoutError"):
+        await adapter.create_endpoint("e")
+
+
 async def test_an_update_of_nothing_sends_nothing(
     adapter: TogetherV2, together_sim: TogetherSimulator
 ) -> None:
