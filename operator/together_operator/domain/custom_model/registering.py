@@ -19,6 +19,7 @@ from together_operator.domain.custom_model.status import (
     REGISTER,
     busy,
     failed,
+    next_stage,
     planned,
     registered,
 )
@@ -33,10 +34,11 @@ def lost_model(o: Observed, now: datetime) -> ModelPlan | None:
         return None
     record = o.cm.status.model
     name = record.name if record is not None else ""
-    say = busy(REGISTER, Reason.REGISTERING, f"Model {name} was deleted at Together: once more")
     status = o.cm.status.model_copy(
         update={"model": None, "import_": None, "progress": None, "intent": None}
     )
+    stage = next_stage(o.with_status(status).cm)
+    say = busy(stage, Reason.REGISTERING, f"Model {name} was deleted at Together: once more")
     return planned(o, now, say, After(0), status=status)
 
 
