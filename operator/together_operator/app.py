@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
 import structlog
+import uvloop
 from kubernetes.aio import client
 from kubernetes.aio import config as kube_config
 from pydantic import SecretStr
@@ -140,12 +141,14 @@ class Operator:
         world = World(process, gate, self.events, Ledger(_now), _now, rng)
         secrets = KubeSecrets(api)
         accounts = Accounts(config.api_key, self._connect, secrets)
+        hub = HuggingFaceHub(str(config.hub_endpoint).rstrip("/"), threads)
+        threads.submit(hub.preload)
         outside = Outside(
             accounts=accounts,
             secrets=secrets,
             jobs=KubeJobs(api, min(5.0, config.poll_seconds), time.monotonic),
             archives=S3Archives(threads),
-            hub=HuggingFaceHub(str(config.hub_endpoint).rstrip("/"), threads),
+            hub=hub,
             archive_image=config.archive_image,
         )
         model_objects = KubeObjects(api, CUSTOM_MODELS)
@@ -242,4 +245,9 @@ def _now() -> datetime:
 
 def run(config: Config) -> None:
     """Run the operator until it is told to stop."""
-    asyncio.run(Operator(config).run())
+
+    async def main() -> None:
+        await Operator(config).run()
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(main())

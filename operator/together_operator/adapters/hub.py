@@ -46,6 +46,13 @@ class HuggingFaceHub:
         self._endpoint = endpoint.rstrip("/")
         self._executor = executor
 
+    @staticmethod
+    def preload() -> None:
+        """Load the library before the first look needs it; blocks, so call it in a thread."""
+        from huggingface_hub import HfApi
+
+        HfApi.model_info  # noqa: B018 - the library loads its parts when they are touched
+
     async def look(self, repo: str, token: SecretStr | None) -> SourceFacts:
         """Commit, number of files, bytes and base model of the default branch.
 
