@@ -12,7 +12,7 @@ import structlog
 
 from together_operator.domain.backoff import Backoff
 from together_operator.domain.outcome import After, Done, Failed, Gone, Outcome
-from together_operator.engine.store import Body, Key, Store
+from together_operator.engine.store import Body, Key, Store, key_of
 from together_operator.engine.workqueue import ShutDown, Urgency, WorkQueue
 
 log = structlog.get_logger(__name__)
@@ -68,12 +68,14 @@ class Runner:
         """Event loop time at which a worker last took or finished a key."""
 
     def observed(self, body: Body, *, deleted: bool = False) -> None:
-        """The watch delivered a body: remember it and have its key looked at."""
-        key = self.store.observe(body)
+        """The watch delivered a body: remember it, and have its key looked at if it is news."""
+        key = key_of(body)
         if deleted:
             # Only a hint, since DELETED events get lost: the reconcile reads and sees the 404.
             self.store.forget(key)
-        self.queue.add(key, Urgency.CHANGED)
+            self.queue.add(key, Urgency.CHANGED)
+        elif self.store.observe(body):
+            self.queue.add(key, Urgency.CHANGED)
 
     def start(self) -> None:
         """Start the workers."""
@@ -131,7 +133,7 @@ class Runner:
                 # Spread over the period, so that objects created together are not due together.
                 self.queue.add_after(key, self._settings.resync * self._rng.uniform(0.8, 1.2))
             case After(0):
-                self.queue.add(key, Urgency.CHANGED)
+                self.queue.add(key, Urgency.CONTINUED)
             case After(seconds) | Failed(seconds=seconds):
                 self.queue.add_after(key, seconds)
             case None:

@@ -18,6 +18,12 @@ class Key(NamedTuple):
         return f"{self.namespace}/{self.name}"
 
 
+def key_of(body: Body) -> Key:
+    """The key of an object."""
+    metadata = body["metadata"]
+    return Key(metadata["namespace"], metadata["name"])
+
+
 class Store:
     """Newest bodies by key.
 
@@ -31,14 +37,17 @@ class Store:
     def __len__(self) -> int:
         return len(self._bodies)
 
-    def observe(self, body: Body) -> Key:
-        """Remember `body` unless a newer one is known already."""
-        metadata = body["metadata"]
-        key = Key(metadata["namespace"], metadata["name"])
+    def observe(self, body: Body) -> bool:
+        """Remember `body` unless it is known already; true when it was news.
+
+        The watch's echo of our own write is none: the write's answer was remembered.
+        """
+        key = key_of(body)
         known = self._bodies.get(key)
-        if known is None or _version(known) <= _version(body):
-            self._bodies[key] = _trimmed(body)
-        return key
+        if known is not None and _version(known) >= _version(body):
+            return False
+        self._bodies[key] = _trimmed(body)
+        return True
 
     def get(self, key: Key) -> Body | None:
         """The newest body seen, or None."""

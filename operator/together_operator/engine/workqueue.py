@@ -18,10 +18,15 @@ K = TypeVar("K", bound=Hashable)
 
 
 class Urgency(IntEnum):
-    """Which queue a key waits in: what people changed comes before what is merely due."""
+    """Which queue a key waits in.
 
-    CHANGED = 0
-    PERIODIC = 1
+    What was begun goes on before something new is begun, so that a burst's first objects are done
+    early instead of all of them late; what people changed comes before what is merely due.
+    """
+
+    CONTINUED = 0
+    CHANGED = 1
+    PERIODIC = 2
 
 
 class ShutDown(Exception):
@@ -37,7 +42,7 @@ class WorkQueue(Generic[K]):
 
     def __init__(self, clock: Callable[[], float] | None = None) -> None:
         self._clock = clock or (lambda: asyncio.get_running_loop().time())
-        self._ready: tuple[deque[tuple[K, float]], ...] = (deque(), deque())
+        self._ready: tuple[deque[tuple[K, float]], ...] = tuple(deque() for _ in Urgency)
         self._waiting: dict[K, tuple[Urgency, float]] = {}
         self._processing: set[K] = set()
         self._again: dict[K, Urgency] = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Awaitable, Callable
 
 from aiohttp import web
@@ -36,9 +37,14 @@ class HealthServer:
 
     async def start(self, port: int) -> None:
         """Listen on all addresses; `self.port` is the port that was taken."""
+        # One socket for both families: with one for each, port 0 would be two different ports.
+        both = socket.has_dualstack_ipv6()
+        listener = socket.create_server(
+            ("", port), family=socket.AF_INET6 if both else socket.AF_INET, dualstack_ipv6=both
+        )
         await self._runner.setup()
-        await web.TCPSite(self._runner, port=port).start()
-        self.port = self._runner.addresses[0][1]
+        await web.SockSite(self._runner, listener).start()
+        self.port = listener.getsockname()[1]
 
     async def stop(self) -> None:
         """Stop listening."""

@@ -42,6 +42,22 @@ class KopfEvents:
             self._context.run(kopf.event, subject, type=kind, reason=reason, message=message)
 
 
+class _NoDiffs(kopf.DiffBaseStorage):
+    """Kopf compares each body with the last one it handled, for handlers that we don't have.
+
+    Without this, it copies every body several times for every event: a third of the CPU of a burst.
+    """
+
+    def build(self, **_: Any) -> kopf.BodyEssence:
+        return kopf.BodyEssence()
+
+    def fetch(self, **_: Any) -> kopf.BodyEssence | None:
+        return None
+
+    def store(self, **_: Any) -> None:
+        return None
+
+
 def settings() -> kopf.OperatorSettings:
     """Kopf's settings. Those not named here are kopf's own defaults."""
     ours = kopf.OperatorSettings()
@@ -54,6 +70,7 @@ def settings() -> kopf.OperatorSettings:
     ours.watching.connect_timeout = 30
     # Kopf's default of five minutes would hide a hanging API server from the liveness probe.
     ours.networking.request_timeout = 30
+    ours.persistence.diffbase_storage = _NoDiffs()
     # Only what we publish ourselves becomes an event, never kopf's own log lines.
     ours.posting.loggers = False
     return ours
