@@ -9,8 +9,11 @@ import signal
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
+import httpx
 import structlog
 import uvloop
 from kubernetes.aio import client
@@ -21,7 +24,7 @@ from together_operator.adapters.hub import HuggingFaceHub
 from together_operator.adapters.jobs import KubeJobs
 from together_operator.adapters.kube import KubeObjects, KubeSecrets, cluster_id
 from together_operator.adapters.s3 import S3Archives
-from together_operator.adapters.together_v2 import TogetherV2
+from together_operator.adapters.together_v2 import TogetherV2, connections
 from together_operator.api.v1alpha1 import CustomModel, ModelDeployment
 from together_operator.config import Config
 from together_operator.domain.backoff import Backoff
@@ -50,6 +53,19 @@ MAX_THREADS = 16
 """Threads for boto3 and huggingface_hub, which have no asynchronous interface."""
 
 
+class LeaseLostError(Exception):
+    """Another process may act now: this one ends, to be started anew."""
+
+
+@dataclass(frozen=True, slots=True)
+class Connections:
+    """What is open for the whole run."""
+
+    api: client.ApiClient
+    http: httpx.AsyncClient
+    threads: ThreadPoolExecutor
+
+
 class Operator:
     """One run of the operator."""
 
@@ -69,55 +85,52 @@ class Operator:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stop.set)
         await load_kube_config()
-        async with client.ApiClient() as api:
-            gate = self._gate(api)
-            health = HealthServer(
-                self.metrics, self._alive, lambda: self._ready(gate), self._refresh
-            )
-            await health.start(self.config.http_port)
-            log.info("started", http_port=health.port, identity=self.config.identity)
-            with ThreadPoolExecutor(MAX_THREADS, "blocking") as threads:
+        with ThreadPoolExecutor(MAX_THREADS, "blocking") as threads:
+            async with client.ApiClient() as api, connections() as http:
+                gate = self._gate(api)
+                health = HealthServer(
+                    self.metrics, self._alive, lambda: self._ready(gate), self._refresh
+                )
+                await health.start(self.config.http_port)
+                log.info("started", http_port=health.port, identity=self.config.identity)
                 try:
-                    await self._run(api, gate, threads)
+                    await self._run(Connections(api, http, threads), gate)
                 finally:
                     await gate.release()
                     await health.stop()
         log.info("stopped")
 
-    async def _run(
-        self, api: client.ApiClient, gate: LeaseGate, threads: ThreadPoolExecutor
-    ) -> None:
+    async def _run(self, outside: Connections, gate: LeaseGate) -> None:
         acquired = asyncio.Event()
         election = asyncio.create_task(gate.run(acquired.set), name="lease")
         stopping = asyncio.create_task(self.stop.wait(), name="stop")
         waiting = asyncio.create_task(acquired.wait(), name="acquire")
-        await asyncio.wait({election, stopping, waiting}, return_when=asyncio.FIRST_COMPLETED)
-        watching: asyncio.Task[None] | None = None
+        tasks: set[asyncio.Task[Any]] = {election, stopping, waiting}
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         if acquired.is_set() and not self.stop.is_set():
             self.metrics.leader.set(1)
-            await self._build(api, gate, threads)
-            handlers = watch.registry(
-                {CUSTOM_MODELS: self._on_model, MODEL_DEPLOYMENTS: self._on_deployment},
-                self.metrics,
-                self.events,
-                self._on_ready,
-            )
-            watching = asyncio.create_task(
-                watch.run(handlers, self.config.namespaces, self.stop), name="kopf"
-            )
-            await asyncio.wait({election, stopping, watching}, return_when=asyncio.FIRST_COMPLETED)
+            await self._build(outside, gate)
+            watching = asyncio.create_task(self._watch(), name="kopf")
+            tasks = {election, stopping, watching}
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        lost = election.done()
         self.stop.set()
         self.metrics.leader.set(0)
         for runner in self.runners:
             await runner.stop()
         for task in (election, stopping, waiting):
             task.cancel()
-        ended = await asyncio.gather(election, stopping, waiting, return_exceptions=True)
-        if watching is not None:
-            await watching
+        ended = await asyncio.gather(*tasks, return_exceptions=True)
         for error in ended:
             if isinstance(error, Exception):
                 raise error
+        if lost:
+            raise LeaseLostError
+
+    async def _watch(self) -> None:
+        observers = {CUSTOM_MODELS: self._on_model, MODEL_DEPLOYMENTS: self._on_deployment}
+        handlers = watch.registry(observers, self.metrics, self.events, self._on_ready)
+        await watch.run(handlers, self.config.namespaces, self.stop)
 
     def _gate(self, api: client.ApiClient) -> LeaseGate:
         config = self.config
@@ -125,9 +138,8 @@ class Operator:
             api, config.lease_namespace, config.lease_name, config.identity, config.lease_seconds
         )
 
-    async def _build(
-        self, api: client.ApiClient, gate: LeaseGate, threads: ThreadPoolExecutor
-    ) -> None:
+    async def _build(self, outside: Connections, gate: LeaseGate) -> None:
+        api, threads = outside.api, outside.threads
         config, rng = self.config, random.Random()  # noqa: S311 - jitter, no secret
         backoff = Backoff(base=min(1.0, config.retry_max_seconds), cap=config.retry_max_seconds)
         process = Process(
@@ -140,10 +152,20 @@ class Operator:
         )
         world = World(process, gate, self.events, Ledger(_now), _now, rng)
         secrets = KubeSecrets(api)
-        accounts = Accounts(config.api_key, self._connect, secrets)
+
+        def connect(key: SecretStr) -> TogetherV2:
+            return TogetherV2(
+                key,
+                str(config.base_url).rstrip("/"),
+                project_id=config.project_id,
+                http=outside.http,
+                on_call=self.metrics.api_call,
+            )
+
+        accounts = Accounts(config.api_key, connect, secrets)
         hub = HuggingFaceHub(str(config.hub_endpoint).rstrip("/"), threads)
         threads.submit(hub.preload)
-        outside = Outside(
+        systems = Outside(
             accounts=accounts,
             secrets=secrets,
             jobs=KubeJobs(api, min(5.0, config.poll_seconds), time.monotonic),
@@ -160,7 +182,7 @@ class Operator:
 
         settings = Settings(config.workers, config.resync_seconds, backoff)
         reconcile_models = CustomModelReconciler(
-            world, model_objects, self.models, outside, self._users
+            world, model_objects, self.models, systems, self._users
         )
         reconcile_deployments = DeploymentReconciler(
             world,
@@ -179,14 +201,6 @@ class Operator:
                 self.metrics,
                 rng,
             ),
-        )
-
-    def _connect(self, key: SecretStr) -> TogetherV2:
-        return TogetherV2(
-            key,
-            str(self.config.base_url).rstrip("/"),
-            project_id=self.config.project_id,
-            on_call=self.metrics.api_call,
         )
 
     async def _on_ready(self) -> None:
@@ -250,4 +264,7 @@ def run(config: Config) -> None:
         await Operator(config).run()
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(main())
+        try:
+            runner.run(main())
+        except LeaseLostError:
+            raise SystemExit(1) from None

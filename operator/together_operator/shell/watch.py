@@ -73,6 +73,7 @@ def settings() -> kopf.OperatorSettings:
     ours.persistence.diffbase_storage = _NoDiffs()
     # Only what we publish ourselves becomes an event, never kopf's own log lines.
     ours.posting.loggers = False
+    ours.posting.reporting_component = "together-operator"
     return ours
 
 
