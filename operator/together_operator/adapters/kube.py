@@ -139,10 +139,10 @@ class KubeSecrets:
                     name, namespace, _request_timeout=TIMEOUT
                 )
         except errors.NotFound:
-            raise errors.SecretUnavailable(name, "*", "there is no such Secret here") from None
+            raise errors.SecretUnavailable(name, None, "there is no such Secret here") from None
         except errors.Forbidden:
             message = "the operator may not read it (RBAC)"
-            raise errors.SecretUnavailable(name, "*", message) from None
+            raise errors.SecretUnavailable(name, None, message) from None
         return {key: _decoded(name, key, value) for key, value in (secret.data or {}).items()}
 
 

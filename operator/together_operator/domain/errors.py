@@ -77,12 +77,13 @@ class SecretUnavailable(OperatorError):
 
     Args:
         name: the Secret's name, in the namespace of the object that refers to it.
-        key: the key in it that was wanted.
+        key: the key in it that was wanted; None where the whole Secret was.
         problem: what is wrong, e.g. "does not exist".
     """
 
-    def __init__(self, name: str, key: str, problem: str) -> None:
-        super().__init__(f"Secret {name!r}, key {key!r}: {problem}")
+    def __init__(self, name: str, key: str | None, problem: str) -> None:
+        place = f"Secret {name!r}" if key is None else f"Secret {name!r}, key {key!r}"
+        super().__init__(f"{place}: {problem}")
         self.name = name
         self.key = key
         self.problem = problem

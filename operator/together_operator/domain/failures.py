@@ -47,8 +47,8 @@ _RULES: dict[type[errors.OperatorError], _Rule] = {
         Reason.SECRET_MISSING,
         Reason.SECRET_MISSING,
         True,
-        "Create the Secret with that key in this namespace; it is picked up by itself.",
-        "Create the Secret with that key in this namespace; it is picked up by itself.",
+        "Create the Secret with what is missing, in this namespace; it is picked up by itself.",
+        "Create the Secret with what is missing, in this namespace; it is picked up by itself.",
     ),
     errors.Unauthorized: _Rule(
         Reason.UNAUTHORIZED,

@@ -155,7 +155,10 @@ async def read_key(secrets: Secrets, namespace: str, reference: SecretKeyRef) ->
     Raises:
         SecretUnavailable: the Secret or the key is missing, or its value is empty.
     """
-    values = await secrets.read(namespace, reference.name)
+    try:
+        values = await secrets.read(namespace, reference.name)
+    except SecretUnavailable as error:
+        raise SecretUnavailable(reference.name, error.key or reference.key, error.problem) from None
     value = values.get(reference.key)
     if value is None:
         raise SecretUnavailable(reference.name, reference.key, "the Secret has no such key")
