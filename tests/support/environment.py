@@ -31,10 +31,23 @@ class Simulators:
     urls: dict[str, dict[str, str]]
 
     @classmethod
-    def start(cls, *, time_scale: float, state_file: Path | None = None) -> Self:
-        """Start all of them and wait until they listen."""
+    def start(
+        cls,
+        *,
+        time_scale: float,
+        state_file: Path | None = None,
+        timing: Mapping[str, float] | None = None,
+    ) -> Self:
+        """Start all of them and wait until they listen.
+
+        Args:
+            time_scale: simulated seconds that pass in a real one.
+            timing: simulated seconds of steps, by the names of the simulator's `Timing`.
+        """
         command = [sys.executable, "-m", "tests.support.simulators", "--bucket", BUCKET]
         command += ["--time-scale", str(time_scale)]
+        for name, seconds in (timing or {}).items():
+            command += ["--timing", f"{name}={seconds}"]
         if state_file is not None:
             command += ["--state-file", str(state_file)]
         process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
@@ -65,6 +78,51 @@ class Simulators:
         answer = httpx.get(f"{self.together}/_sim/audit").raise_for_status().json()
         entries: list[dict[str, Any]] = answer["data"] if isinstance(answer, dict) else answer
         return entries
+
+    def call(
+        self, method: str, path: str, body: Mapping[str, Any] | None = None, **query: str
+    ) -> dict[str, Any]:
+        """Call Together as a person with the same key would; `path` is below the project.
+
+        Raises:
+            httpx.HTTPStatusError: it was refused.
+        """
+        answer = httpx.request(
+            method,
+            f"{self.together}/v2/projects/{self.urls['together']['project']}/{path}",
+            headers={"Authorization": f"Bearer {self.key}"},
+            json=body,
+            params=query,
+        ).raise_for_status()
+        document: dict[str, Any] = answer.json() if answer.content else {}
+        return document
+
+    def fault(self, effect: str, **rule: Any) -> None:
+        """Let calls to Together go wrong; the rule's fields are those of `Fault`."""
+        self._control("POST", "faults", {"effect": effect, **rule})
+
+    def clear_faults(self) -> None:
+        """Let nothing more go wrong."""
+        self._control("DELETE", "faults")
+
+    def behave(self, **changes: Any) -> None:
+        """Set switches of Together's behaviour; the names are those of `Behaviour`."""
+        self._control("POST", "behaviour", changes)
+
+    def behave_well(self) -> None:
+        """Reset the behaviour."""
+        self._control("DELETE", "behaviour")
+
+    def _control(self, method: str, what: str, body: Mapping[str, Any] | None = None) -> None:
+        url = f"{self.together}/_sim/{what}"
+        answer = httpx.request(method, url, json=body)
+        assert answer.is_success, answer.text
+
+    def add_repository(self, name: str, directory: Path, *, private: bool = False) -> None:
+        """Have the hub serve a directory as `org/name`."""
+        body = {"name": name, "directory": str(directory), "private": private}
+        hub = self.urls["hub"]["url"]
+        httpx.post(f"{hub}/_sim/repositories", json=body).raise_for_status()
 
     @property
     def aws(self) -> dict[str, str]:
@@ -229,6 +287,7 @@ def upload(simulators: Simulators, folder: Path, prefix: str) -> None:
 def s3_client(simulators: Simulators) -> Any:
     """A boto3 client for the S3 server."""
     import boto3
+    from botocore.config import Config
 
     s3 = simulators.urls["s3"]
     return boto3.client(
@@ -237,6 +296,7 @@ def s3_client(simulators: Simulators) -> Any:
         aws_access_key_id=s3["accessKeyID"],
         aws_secret_access_key=s3["secretAccessKey"],
         region_name="us-east-1",
+        config=Config(signature_version="s3v4"),
     )
 
 

