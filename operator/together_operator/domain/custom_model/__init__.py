@@ -23,7 +23,7 @@ from together_operator.domain.custom_model.observed import (
 from together_operator.domain.custom_model.registering import lost_model, registering
 from together_operator.domain.custom_model.status import afresh, busy, next_stage, planned
 from together_operator.domain.outcome import After, Done
-from together_operator.domain.plan import AddFinalizer, Plan, has_finalizer
+from together_operator.domain.plan import AddFinalizer, Plan, has_finalizer, is_deleting
 from together_operator.domain.source import source_digest, source_text
 from together_operator.domain.text import human_size
 from together_operator.domain.together import ModelChange
@@ -32,9 +32,11 @@ from together_operator.domain.together import Visibility as RemoteVisibility
 
 def decide(observed: Observed, now: datetime) -> ModelPlan:
     """The plan for what was observed: that of the first row which has one."""
-    fresh = observed.with_status(afresh(observed.cm))
+    cm = observed.cm
+    if has_finalizer(cm) and not is_deleting(cm):
+        observed = observed.with_status(afresh(cm))
     for row in ROWS:
-        plan = row(fresh, now)
+        plan = row(observed, now)
         if plan is not None:
             return plan
     raise AssertionError("the last row always has a plan")
