@@ -5,49 +5,12 @@ so that stdout stays for machines; only a dry run's plan is output proper.
 import sys
 
 import click
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    TextColumn,
-    TimeRemainingColumn,
-    TransferSpeedColumn,
-)
-from rich.progress import Progress as RichProgress
 
-from together_operator.archive.progress import Display, JsonLines, Snapshot
+from together_operator.archive.progress import Display, JsonLines
 from together_operator.archive.result import Result
 from together_operator.archive.run import Prepared
 
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
-
-
-class Bar:
-    """A progress bar; it disappears when the run is over."""
-
-    def __init__(self) -> None:
-        self._bar = RichProgress(
-            TextColumn("{task.description:<10}"),
-            BarColumn(bar_width=None),
-            DownloadColumn(binary_units=True),
-            TransferSpeedColumn(),
-            TimeRemainingColumn(),
-            console=Console(stderr=True),
-            transient=True,
-        )
-        self._task = self._bar.add_task("Listing", total=None)
-        self._bar.start()
-
-    def show(self, snapshot: Snapshot) -> None:
-        self._bar.update(
-            self._task,
-            description=snapshot.stage,
-            completed=snapshot.done_bytes,
-            total=snapshot.total_bytes or None,
-        )
-
-    def close(self) -> None:
-        self._bar.stop()
 
 
 def display(kind: str) -> Display | None:
@@ -55,6 +18,8 @@ def display(kind: str) -> Display | None:
     if kind == "json":
         return JsonLines(sys.stdout)
     if kind == "bar" or (kind == "auto" and sys.stderr.isatty()):
+        from together_operator.archive.bar import Bar  # rich takes a tenth of a second
+
         return Bar()
     return None
 

@@ -41,6 +41,10 @@ class SourceChanged(TemporaryFailure):
     """A file was replaced, truncated or deleted while it was read; the next try plans anew."""
 
 
+class UploadGoneError(TemporaryFailure):
+    """The unfinished upload is not there any more: completed or aborted by somebody else."""
+
+
 class CorruptedError(TemporaryFailure):
     """Bytes are not those that the source promised; what was sent of them can't be used."""
 

@@ -11,7 +11,11 @@ from dataclasses import dataclass, field
 from together_operator.archive.check import inspect_source, refuse_unacceptable
 from together_operator.archive.compressed import CompressedTransfer
 from together_operator.archive.destinations import Destination, EqualPartsNeededError
-from together_operator.archive.errors import CorruptedError, SourceChanged
+from together_operator.archive.errors import (
+    CorruptedError,
+    SourceChanged,
+    UploadGoneError,
+)
 from together_operator.archive.formats import Format
 from together_operator.archive.formats.gzip import COMPRESSION
 from together_operator.archive.formats.tar import TarFormat
@@ -125,6 +129,11 @@ def archive(
         parts, crc, resumed = _move(
             prepared, source, destination, progress, workers, equal_parts=True
         )
+    except UploadGoneError:
+        finished = destination.find_finished(plan)
+        if finished is None:
+            raise
+        return result(finished, resumed=True, crc=None)  # another worker of this plan was first
     return result(sum(part.size for part in parts), resumed=resumed, crc=crc)
 
 

@@ -29,6 +29,7 @@ from together_operator.archive.errors import (
     SourceChanged,
     SourceUnacceptable,
     TemporaryFailure,
+    UploadGoneError,
 )
 
 if TYPE_CHECKING:
@@ -50,7 +51,18 @@ _FORBIDDEN = frozenset(
     }
 )
 _NO_SUCH_BUCKET = frozenset({"NoSuchBucket", "InvalidBucketName", "PermanentRedirect"})
-_GONE = frozenset({"404", "NoSuchKey", "NoSuchVersion", "412", "PreconditionFailed"})
+# A range that the listing promised: where If-Match is ignored, this is how a change shows.
+_GONE = frozenset(
+    {
+        "404",
+        "NoSuchKey",
+        "NoSuchVersion",
+        "412",
+        "PreconditionFailed",
+        "InvalidRange",
+        "InvalidArgument",
+    }
+)
 _CODE = re.compile(r"[A-Za-z0-9._-]{1,64}\Z")
 
 
@@ -148,6 +160,8 @@ def _translate_response(code: str, error: ClientError, doing: str, *, source: bo
     status = error_status(error)
     if code in _FORBIDDEN or status in (401, 403):
         return PermissionRefused(f"{doing}: {code}; check the credentials and their policy")
+    if code == "NoSuchUpload":
+        return UploadGoneError(f"{doing}: somebody else ended this upload; run again")
     if code in _NO_SUCH_BUCKET:
         kind = SourceUnacceptable if source else DestinationUnwritable
         return kind(f"{doing}: {code}; check the bucket's name and its region")

@@ -160,6 +160,9 @@ def _tar_listing(file: RangeFile) -> tuple[Listing, bool]:
     with tarfile.open(fileobj=file, mode="r:") as archive:
         for member in archive:
             _add(places, member)
+        file.seek(archive.offset)
+        if not file.read(tarfile.BLOCKSIZE):
+            raise EOFError  # tarfile does not mind; what followed would be missing
 
     def read(name: str, offset: int, length: int) -> bytes:
         start, size = places[name]

@@ -18,10 +18,10 @@ class LocalFile:
     def uri(self) -> str:
         return f"file://{self._path.absolute()}"
 
-    def find_finished(self, plan: Plan) -> int | None:
+    def find_finished(self, plan: Plan) -> int | None:  # noqa: ARG002
         return None
 
-    def begin(self, plan: Plan, *, equal_parts: bool = False) -> "LocalUpload":
+    def begin(self, plan: Plan, *, equal_parts: bool = False) -> "LocalUpload":  # noqa: ARG002
         if self._path.is_dir():
             raise DestinationUnwritable(f"{self._path} is a directory; name a file in it")
         return LocalUpload(self._path, plan)
@@ -45,10 +45,10 @@ class LocalUpload:
 
     copies = False
 
-    def can_copy(self, index: int) -> bool:
+    def can_copy(self, index: int) -> bool:  # noqa: ARG002
         return False
 
-    def known_crc(self, index: int) -> int | None:
+    def known_crc(self, index: int) -> int | None:  # noqa: ARG002
         return None
 
     def copy(self, part: Part, bulk: FileRange) -> int | None:
@@ -65,7 +65,7 @@ class LocalUpload:
                 raise self._refused(error) from None
             offset += position
 
-    def complete(self, parts: Sequence[Part], crc: int | None) -> None:
+    def complete(self, parts: Sequence[Part], crc: int | None) -> None:  # noqa: ARG002
         if os.fstat(self._descriptor).st_size != sum(part.size for part in parts):
             raise DestinationUnwritable(f"{self._path}: its size is not the plan's; run again")
         try:

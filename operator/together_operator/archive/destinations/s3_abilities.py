@@ -16,7 +16,7 @@ from together_operator.archive.checksums import crc32
 from together_operator.archive.destinations.s3_body import FramedBody, decode_crc, encode_crc
 from together_operator.archive.errors import TemporaryFailure
 from together_operator.archive.locations import S3Location
-from together_operator.archive.s3 import call, error_status, translate
+from together_operator.archive.s3 import call, error_code, error_status, translate
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -111,9 +111,18 @@ def _send(client: "S3Client", place: Mapping[str, Any]) -> bool:
             ContentLength=body.size,
             Body=body,  # type: ignore[arg-type]  # a RawIOBase is read as any file
         )
-    except (ClientError, HTTPClientError):
+    except (ClientError, HTTPClientError) as error:
+        if isinstance(error, ClientError) and error_code(error) == "BadDigest":
+            raise _damaged() from None
         return False
-    return answer.get("ChecksumCRC32") == encode_crc(crc32(_CONTENT))
+    echoed = answer.get("ChecksumCRC32")
+    if echoed not in (None, encode_crc(crc32(_CONTENT))):
+        raise _damaged()
+    return echoed is not None
+
+
+def _damaged() -> TemporaryFailure:
+    return TemporaryFailure("what is sent arrives damaged at the store; check what lies between")
 
 
 def _copy(

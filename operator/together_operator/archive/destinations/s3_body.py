@@ -16,20 +16,27 @@ from together_operator.archive.errors import ArchiveError
 if TYPE_CHECKING:
     from botocore.awsrequest import AWSRequest
     from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import HeadObjectOutputTypeDef
 
 CRC_HEADER = "x-amz-checksum-crc32"
 _CHUNK = 1 << 20
 _TRAILER_SIZE = len(f"0\r\n{CRC_HEADER}:AAAAAA==\r\n\r\n")
 
 
+class SourceFailed(BaseException):
+    """The source could not deliver a part; `args[0]` is the `ArchiveError`.
+
+    Not an `Exception`, because botocore would wrap it and try the same eight times.
+    """
+
+
 class BodyFile(io.RawIOBase):
-    """A file over `PartBody.blocks`; keeps an error of the source, which urllib3 would wrap."""
+    """A file over `PartBody.blocks`. Raises `SourceFailed` for an error of the source."""
 
     def __init__(self, body: PartBody) -> None:
         self._body = body
         self._position = 0
         self._blocks: Iterator[bytes | memoryview] | None = None
-        self.error: ArchiveError | None = None
 
     @property
     def size(self) -> int:
@@ -39,14 +46,13 @@ class BodyFile(io.RawIOBase):
     def _produce(self) -> Iterator[bytes | memoryview]:
         return self._body.blocks()
 
-    def read(self, size: int = -1) -> bytes:
+    def read(self, size: int = -1) -> bytes:  # noqa: ARG002
         if self._blocks is None:
             self._blocks = self._produce()
         try:
             block = next(self._blocks, b"")
         except ArchiveError as error:
-            self.error = error
-            raise
+            raise SourceFailed(error) from None
         self._position += len(block)
         return block  # type: ignore[return-value]  # a socket sends any buffer
 
@@ -61,7 +67,7 @@ class BodyFile(io.RawIOBase):
         if whence == io.SEEK_END:
             self._position = self.size
         elif offset == 0:
-            self._position, self._blocks, self.error = 0, None, None
+            self._position, self._blocks = 0, None
         return self._position
 
 
@@ -127,6 +133,17 @@ def decode_crc(text: str | None) -> int | None:
     if not text or "-" in text:
         return None
     return int.from_bytes(base64.b64decode(text), "big")
+
+
+def whole_crc(head: "HeadObjectOutputTypeDef") -> int | None:
+    """The CRC-32 of an object's content, if the store keeps that one.
+
+    That of an upload in parts may be a checksum of the parts' checksums, and not every store
+    marks it: only one that is said to be of the full object is taken for one.
+    """
+    if "-" in head["ETag"] and head.get("ChecksumType") != "FULL_OBJECT":
+        return None
+    return decode_crc(head.get("ChecksumCRC32"))
 
 
 def _chunk_head(size: int) -> bytes:

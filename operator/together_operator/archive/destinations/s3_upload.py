@@ -27,12 +27,13 @@ from together_operator.archive.destinations.s3_abilities import (
 from together_operator.archive.destinations.s3_body import (
     BodyFile,
     FramedBody,
+    SourceFailed,
     decode_crc,
     encode_crc,
     sign_framed_bodies,
+    whole_crc,
 )
 from together_operator.archive.errors import (
-    ArchiveError,
     DestinationUnwritable,
     PermissionRefused,
     TemporaryFailure,
@@ -270,10 +271,8 @@ class S3Upload:
                 ),
                 f"sending part {number} of {self._target.uri}",
             )
-        except ArchiveError:
-            if stream.error is not None:
-                raise stream.error from None
-            raise
+        except SourceFailed as failure:
+            raise failure.args[0] from None
 
     def complete(self, parts: Sequence[Part], crc: int | None) -> None:
         target = self._target
@@ -326,7 +325,7 @@ class S3Upload:
             lambda: target.client.head_object(**target.place, ChecksumMode="ENABLED"),
             f"verifying {target.uri}",
         )
-        full = decode_crc(head.get("ChecksumCRC32"))
+        full = whole_crc(head)
         right = (
             head["ContentLength"] == size
             and head.get("Metadata", {}).get(_DIGEST_KEY) == self._plan.digest

@@ -13,7 +13,7 @@ class TarFormat:
     def header_size(self, entry: Entry) -> int:
         return len(self.header(entry, 0))
 
-    def header(self, entry: Entry, crc: int) -> bytes:
+    def header(self, entry: Entry, crc: int) -> bytes:  # noqa: ARG002
         info = tarfile.TarInfo(entry.name)
         info.size = entry.size
         info.mode = 0o644
@@ -34,6 +34,6 @@ class TarFormat:
         self,
         entries: Sequence[Entry],
         offsets: Sequence[int],
-        crcs: Sequence[int],
+        crcs: Sequence[int],  # noqa: ARG002
     ) -> bytes:
         return bytes(self.trailer_size(entries, offsets))

@@ -51,7 +51,7 @@ class ZipFormat:
             + extra
         )
 
-    def padding(self, entry: Entry) -> int:
+    def padding(self, entry: Entry) -> int:  # noqa: ARG002
         return 0
 
     def trailer_size(self, entries: Sequence[Entry], offsets: Sequence[int]) -> int:

@@ -70,7 +70,7 @@ class HubSource:
         repo = self._location.repo
         try:
             info = self._api.model_info(repo, revision=self._location.revision, files_metadata=True)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001
             raise _translated(error, str(self._location)) from None
         self._commit = info.sha
         return [_entry(sibling) for sibling in info.siblings or []]
@@ -99,7 +99,7 @@ class HubSource:
             )
             try:
                 known = get_hf_file_metadata(url, token=self._token or False).location
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001
                 raise _translated(error, repr(entry.name)) from None
             with self._lock:
                 self._addresses[entry.name] = known
@@ -152,7 +152,7 @@ class _HubRange:
             chunk = next(self._chunks, b"")
         except ArchiveError:
             raise
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001
             chunk = b""
             self._break(type(error).__name__)
         else:

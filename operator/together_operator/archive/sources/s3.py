@@ -10,7 +10,7 @@ from urllib3 import HTTPResponse
 from urllib3.exceptions import HTTPError
 
 from together_operator.archive.destinations.s3_abilities import CopySource
-from together_operator.archive.destinations.s3_body import decode_crc
+from together_operator.archive.destinations.s3_body import whole_crc
 from together_operator.archive.errors import SourceChanged, SourceUnacceptable, TemporaryFailure
 from together_operator.archive.locations import S3Location
 from together_operator.archive.s3 import call, error_code, translate
@@ -18,7 +18,6 @@ from together_operator.archive.sources import Entry, RangeReader
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
-    from mypy_boto3_s3.type_defs import HeadObjectOutputTypeDef
 
 _RANGE_TRIES = 5
 
@@ -76,7 +75,7 @@ class S3Source:
             self.key(entry),
             etag,
             None if version in (None, "null") else version,
-            _whole_crc(head),
+            whole_crc(head),
         )
         with self._lock:
             self._copy_sources[entry.name] = found
@@ -162,7 +161,7 @@ class _S3Range:
             response["Body"].close()
             raise changed(entry)
         # StreamingBody hides urllib3's response, which can read into a buffer.
-        raw: HTTPResponse = response["Body"]._raw_stream  # type: ignore[attr-defined]
+        raw: HTTPResponse = response["Body"]._raw_stream  # type: ignore[attr-defined]  # noqa: SLF001
         return raw
 
     def readinto(self, buffer: memoryview) -> int:
@@ -191,17 +190,6 @@ class _S3Range:
                 self._response.close()
             self._response.release_conn()
             self._response = None
-
-
-def _whole_crc(head: "HeadObjectOutputTypeDef") -> int | None:
-    """The CRC-32 of an object's content, if the store keeps that one.
-
-    That of an upload in parts may be a checksum of the parts' checksums, and not every store
-    marks it: only one that is said to be of the full object is taken for one.
-    """
-    if "-" in head["ETag"] and head.get("ChecksumType") != "FULL_OBJECT":
-        return None
-    return decode_crc(head.get("ChecksumCRC32"))
 
 
 def _etag(entry: Entry) -> str:

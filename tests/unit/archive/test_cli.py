@@ -1,0 +1,182 @@
+"""The commands as scripts use them: options, streams, exit codes."""
+
+import json
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+from tests.support.simulators.tiny_models import write_model
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = write_model(tmp_path_factory.mktemp("tiny") / "model", architecture="Qwen2ForCausalLM")
+    (root / ".cache").mkdir()
+    (root / ".cache" / "x").write_text("junk")
+    return root
+
+
+def run(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "together_operator", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, **environ},
+    )
+
+
+def test_json_progress_ends_with_the_result(model: Path, tmp_path: Path) -> None:
+    message = tmp_path / "message"
+    done = run(
+        "archive", str(model), str(tmp_path / "a.zip"), "--progress", "json",
+        TERMINATION_MESSAGE_PATH=str(message),
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    *progress, last = [json.loads(line) for line in done.stdout.splitlines()]
+    assert progress
+    for line in progress:
+        assert list(line) == [
+            "type", "stage", "doneBytes", "totalBytes", "bytesPerSecond", "etaSeconds",
+        ]  # fmt: skip
+        assert line["type"] == "progress"
+    assert last["type"] == "result"
+    assert list(last)[1:11] == [
+        "uri", "format", "sizeBytes", "digest", "files", "sourceRevision", "sentBytes",
+        "copiedBytes", "seconds", "resumed",
+    ]  # fmt: skip
+    assert last["sizeBytes"] == (tmp_path / "a.zip").stat().st_size
+    assert last["excluded"] == [{"name": ".cache/", "reason": "junk"}]
+    left = json.loads(message.read_text())
+    assert left == {key: value for key, value in last.items() if key not in ("type", "excluded")}
+
+
+def test_a_person_reads_a_summary_on_stderr(model: Path, tmp_path: Path) -> None:
+    done = run("archive", str(model), str(tmp_path / "a.tar.gz"))
+    assert done.returncode == 0
+    assert done.stdout == ""
+    assert "files" in done.stderr
+    assert "left out .cache/ (junk)" in done.stderr
+
+
+def test_a_bar_is_drawn_when_asked_for(model: Path, tmp_path: Path) -> None:
+    done = run("archive", str(model), str(tmp_path / "a.tar"), "--progress", "bar")
+    assert done.returncode == 0
+    assert done.stdout == ""
+
+
+def test_a_dry_run_prints_the_plan_and_writes_nothing(model: Path, tmp_path: Path) -> None:
+    done = run("archive", str(model), str(tmp_path / "a.zip"), "--dry-run")
+    assert done.returncode == 0
+    assert "config.json" in done.stdout
+    assert "left out  .cache/  (junk)" in done.stdout
+    assert "bytes of zip, plan sha256:" in done.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (("SOURCE",), 64, "Missing argument"),
+        (("SOURCE", "OUT.zip", "--format", "7z"), 64, "Invalid value for '--format'"),
+        (("SOURCE", "OUT.zip", "--format", "tar"), 64, "contradicts"),
+        (("SOURCE", "OUT"), 64, "ends with none of .zip, .tar, .tar.gz"),
+        (("gs://bucket/x/", "OUT.zip"), 64, "gs:// is not supported"),
+        (("hf://nonsense", "OUT.zip"), 64, "is not hf://ORG/REPO"),
+        (("s3://bucket/object", "OUT.zip"), 64, "end it with '/'"),
+        (("s3:///x/", "OUT.zip"), 64, "is not s3://BUCKET"),
+        (("SOURCE/nothing", "OUT.zip"), 65, "does not exist"),
+        (("SOURCE/config.json", "OUT.zip"), 65, "is not a directory"),
+        (("EMPTY", "OUT.zip"), 65, "no file to archive"),
+        (("SOURCE", "/nonexistent/dir/x.zip"), 73, "No such file or directory"),
+        (("SOURCE", "DIRECTORY.zip"), 73, "is a directory"),
+        (("s3://bucket/x/", "OUT.zip"), 77, "no credentials"),
+        (("s3://bucket/x/", "OUT.zip", "KEYS"), 75, "check the endpoint"),
+    ],
+)
+def test_each_mistake_has_its_exit_code_and_one_line(
+    model: Path, tmp_path: Path, arguments: tuple[str, ...], code: int, words: str
+) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "directory.zip").mkdir()
+    environ = {
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_ENDPOINT_URL": "http://127.0.0.1:9",
+        "AWS_MAX_ATTEMPTS": "1",
+        "HOME": str(tmp_path),
+    }
+    if "KEYS" in arguments:
+        environ |= {"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "y"}
+    places = {
+        "SOURCE": str(model),
+        "OUT": str(tmp_path / "out"),
+        "EMPTY": str(tmp_path / "empty"),
+        "DIRECTORY": str(tmp_path / "directory"),
+    }
+    given = [
+        next(
+            (place + text.removeprefix(w) for w, place in places.items() if text.startswith(w)),
+            text,
+        )
+        for text in arguments
+    ]
+    message = tmp_path / "message"
+    done = run(
+        "archive",
+        *[g for g in given if g != "KEYS"],
+        TERMINATION_MESSAGE_PATH=str(message),
+        **environ,
+    )
+    assert done.returncode == code, done.stderr
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+    if message.exists():
+        assert json.loads(message.read_text())["exitCode"] == code
+        assert done.stderr.count("\n") == 1
+
+
+def test_a_model_that_together_would_refuse_is_refused_before_anything_is_written(
+    model: Path, tmp_path: Path
+) -> None:
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    for file in model.iterdir():
+        if file.is_file():
+            (broken / file.name).write_bytes(file.read_bytes())
+    weights = next(broken.glob("*.safetensors"))
+    weights.write_bytes(weights.read_bytes()[:-1])
+    done = run("archive", str(broken), str(tmp_path / "a.zip"))
+    assert done.returncode == 65
+    assert "lacks 1 of the bytes that its header promises" in done.stderr
+    assert not (tmp_path / "a.zip").exists()
+    assert run("archive", str(broken), str(tmp_path / "a.zip"), "--no-check").returncode == 0
+
+
+def test_check_says_what_is_wrong_and_how_to_mend_it(model: Path, tmp_path: Path) -> None:
+    good = run("check", str(model))
+    assert (good.returncode, good.stdout) == (0, "acceptable: nothing found\n")
+    with zipfile.ZipFile(tmp_path / "wrapped.zip", "w") as archive:
+        archive.write(model / "config.json", "model/config.json")
+    bad = run("check", str(tmp_path / "wrapped.zip"))
+    assert bad.returncode == 65
+    assert "pack the directory's content, not the directory [structure/wrapped]" in bad.stdout
+    document = json.loads(run("check", str(tmp_path / "wrapped.zip"), "--output", "json").stdout)
+    assert document["acceptable"] is False
+    assert set(document["findings"][0]) == {"rule", "severity", "problem", "remedy"}
+    nothing = run("check", str(tmp_path / "nothing"))
+    assert (nothing.returncode, "does not exist" in nothing.stdout) == (65, True)
+
+
+def test_the_worker_imports_neither_kopf_nor_kubernetes_nor_what_it_does_not_need() -> None:
+    code = (
+        "import sys; from together_operator.cli import cli\n"
+        "try: cli(['archive', '/nonexistent', '/tmp/x.zip'])\n"
+        "except SystemExit: pass\n"
+        "print(sorted(m for m in ('kopf', 'kubernetes', 'httpx', 'boto3', 'huggingface_hub', "
+        "'pydantic', 'rich') if m in sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
