@@ -28,7 +28,8 @@ from together_operator.archive.sources import Entry, RangeReader
 if TYPE_CHECKING:
     from huggingface_hub.hf_api import RepoSibling
 
-_TRIES = 6
+# In a row without a byte; the pauses between them add up to a minute and a half.
+_TRIES = 8
 _READ_TIMEOUT_SECONDS = 60.0
 
 
@@ -142,13 +143,14 @@ class _HubRange:
             self._offset += count
             self._left -= count
             if count:
+                self._tries = 0
                 return count
         return 0
 
     def _next_chunk(self) -> bytes:
         try:
-            if self._response is None:
-                self._connect()
+            if self._response is None and not self._connect():
+                return b""
             chunk = next(self._chunks, b"")
         except ArchiveError:
             raise
@@ -160,7 +162,8 @@ class _HubRange:
                 self._break("ended early")
         return chunk
 
-    def _connect(self) -> None:
+    def _connect(self) -> bool:
+        """False when the answer was not the range; the pause before the next try is over then."""
         address = self._source.address(self._entry)
         session = get_session()
         request = session.build_request(
@@ -179,8 +182,9 @@ class _HubRange:
         if status != 206 and not whole:
             self._source.forget_address(self._entry)
             self._break(f"status {status}")
-            return
+            return False
         self._chunks = self._response.iter_raw(256 << 10)
+        return True
 
     def _break(self, why: str) -> None:
         self.close()

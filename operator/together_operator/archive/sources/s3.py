@@ -19,7 +19,7 @@ from together_operator.archive.sources import Entry, RangeReader
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-_RANGE_TRIES = 5
+_RANGE_TRIES = 5  # in a row without a byte
 
 
 class S3Source:
@@ -173,6 +173,7 @@ class _S3Range:
             except (HTTPError, OSError):
                 count = 0
             if count:
+                self._tries = _RANGE_TRIES
                 self._offset += count
                 self._left -= count
                 return count
