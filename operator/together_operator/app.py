@@ -81,9 +81,7 @@ class Operator:
 
     async def run(self) -> None:
         """Run until SIGTERM or SIGINT, or until the Lease or kopf is lost."""
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self.stop.set)
+        self._stop_on_signals()
         await load_kube_config()
         with ThreadPoolExecutor(MAX_THREADS, "blocking") as threads:
             async with client.ApiClient() as api, connections() as http:
@@ -101,36 +99,44 @@ class Operator:
         log.info("stopped")
 
     async def _run(self, outside: Connections, gate: LeaseGate) -> None:
-        acquired = asyncio.Event()
+        acquired, drained = asyncio.Event(), asyncio.Event()
         election = asyncio.create_task(gate.run(acquired.set), name="lease")
         stopping = asyncio.create_task(self.stop.wait(), name="stop")
         waiting = asyncio.create_task(acquired.wait(), name="acquire")
         tasks: set[asyncio.Task[Any]] = {election, stopping, waiting}
+        watching: set[asyncio.Task[Any]] = set()
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         if acquired.is_set() and not self.stop.is_set():
             self.metrics.leader.set(1)
             await self._build(outside, gate)
-            watching = asyncio.create_task(self._watch(), name="kopf")
-            tasks = {election, stopping, watching}
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            watching = {asyncio.create_task(self._watch(drained), name="kopf")}
+            await asyncio.wait({election, stopping, *watching}, return_when=asyncio.FIRST_COMPLETED)
         lost = election.done()
         self.stop.set()
         self.metrics.leader.set(0)
-        for runner in self.runners:
-            await runner.stop()
-        for task in (election, stopping, waiting):
+        await asyncio.gather(*(runner.stop() for runner in self.runners))
+        for task in tasks:
             task.cancel()
         ended = await asyncio.gather(*tasks, return_exceptions=True)
+        # Nothing acts any more: the next process need not wait for kopf's end.
+        await gate.release()
+        drained.set()
+        ended += await asyncio.gather(*watching, return_exceptions=True)
         for error in ended:
             if isinstance(error, Exception):
                 raise error
         if lost:
             raise LeaseLostError
 
-    async def _watch(self) -> None:
+    async def _watch(self, stop: asyncio.Event) -> None:
         observers = {CUSTOM_MODELS: self._on_model, MODEL_DEPLOYMENTS: self._on_deployment}
         handlers = watch.registry(observers, self.metrics, self.events, self._on_ready)
-        await watch.run(handlers, self.config.namespaces, self.stop)
+        await watch.run(handlers, self.config.namespaces, stop, self._stop_on_signals)
+
+    def _stop_on_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.stop.set)
 
     def _gate(self, api: client.ApiClient) -> LeaseGate:
         config = self.config

@@ -115,13 +115,30 @@ def registry(
 
 
 async def run(
-    handlers: kopf.OperatorRegistry, namespaces: Sequence[str], stop: asyncio.Event
+    handlers: kopf.OperatorRegistry,
+    namespaces: Sequence[str],
+    stop: asyncio.Event,
+    on_spawned: Callable[[], None],
 ) -> None:
-    """Watch until `stop` is set, or until kopf gives up, which ends the process."""
-    await kopf.operator(
+    """Watch until `stop` is set, or until kopf gives up, which raises its error.
+
+    `kopf.operator` would do more than that: it cancels every task of the process that is younger
+    than itself, our workers in the middle of a step included, five seconds after it was stopped.
+
+    Args:
+        on_spawned: called once kopf has put its signal handlers in the place of others.
+    """
+    tasks = await kopf.spawn_tasks(
         registry=handlers,
         settings=settings(),
         clusterwide=not namespaces,
         namespaces=list(namespaces),
         stop_flag=stop,
     )
+    on_spawned()
+    done, rest = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in rest:
+        task.cancel()
+    await asyncio.gather(*rest, return_exceptions=True)
+    for task in done:
+        task.result()
