@@ -56,6 +56,10 @@ test: $(STAMP) ## All tests that need neither root nor containers, a real kube-a
 	@$(BIN)/python -m tests.support.cluster build
 	@$(BIN)/python -m pytest
 
+.PHONY: bench
+bench: $(STAMP) ## Measure the operator on a real API server
+	@$(BIN)/python -m tests.bench.operator
+
 .PHONY: clean
 clean: ## Remove what the targets made in this folder (binaries stay in the user's cache)
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
