@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import selectors
 import shutil
 import signal
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 MARK = "TOGETHER_THROWAWAY_CLUSTER"
 SWEEP_SECONDS = 10.0
+END_SECONDS = 5.0
 
 
 def marked(variable: str, value: str) -> Iterator[tuple[int, int]]:
@@ -49,13 +51,23 @@ def marked(variable: str, value: str) -> Iterator[tuple[int, int]]:
 
 
 def kill_marked(variable: str, value: str) -> int:
-    """Send SIGKILL to every process started with ``variable=value``; return how many there were."""
-    count = 0
-    for _, pidfd in marked(variable, value):
-        with contextlib.suppress(ProcessLookupError):
-            signal.pidfd_send_signal(pidfd, signal.SIGKILL)
-        count += 1
-    return count
+    """Kill every process started with ``variable=value``; return how many there were.
+
+    Returns when they have ended, or after ``END_SECONDS``. A process that is being torn down has
+    no environment any more, so that a later look alone would take it for gone.
+    """
+    with contextlib.ExitStack() as stack:
+        pidfds = []
+        for _, pidfd in marked(variable, value):
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+            pidfds.append(os.dup(pidfd))
+            stack.callback(os.close, pidfds[-1])
+        deadline = time.monotonic() + END_SECONDS
+        for pidfd in pidfds:
+            # A pidfd is readable once its process has ended, as a zombie too.
+            select.select([pidfd], [], [], max(0.0, deadline - time.monotonic()))
+        return len(pidfds)
 
 
 def sweep(folder: Path) -> None:
