@@ -200,21 +200,22 @@ class Transfer:
 
     def _read_files(self, part: Part) -> bytearray:
         """The file ranges of a mixed part end to end, their checksums learnt."""
-        out = bytearray()
         present = part.number in self._upload.present
         if present and not self._plan.format.needs_crc:
-            return out
-        for piece in self._plan.pieces(part.start, part.stop):
-            if not isinstance(piece, FileRange):
-                continue
-            start = len(out)
-            out += bytes(piece.length)
-            data = memoryview(out)[start:]
+            return bytearray()
+        pieces = [
+            piece
+            for piece in self._plan.pieces(part.start, part.stop)
+            if isinstance(piece, FileRange)
+        ]
+        out = bytearray(sum(piece.length for piece in pieces))
+        rest = memoryview(out)
+        for piece in pieces:
+            data, rest = rest[: piece.length], rest[piece.length :]
             self._read_exactly(piece, data)
             self._add(piece, crc32(data))
             if not present:
                 self._verify_small(piece, data)
-            data.release()
         return out
 
     def _read_exactly(self, piece: FileRange, into: memoryview) -> None:

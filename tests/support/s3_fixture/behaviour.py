@@ -32,6 +32,8 @@ class Quirks:
     kms_etags: bool = False
     """ETags that are no hash of the content, and differ each time."""
     latency_seconds: float = 0.0
+    forget_parts: bool = False
+    """Keep the size and CRC-32 of parts, not their content, for archives larger than memory."""
     corrupt_put: bool = False
     """Store parts with one byte flipped, and own up to nothing."""
 

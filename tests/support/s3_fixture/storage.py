@@ -65,6 +65,13 @@ class Block:
                 self._runs.append((position, page * PAGE, length))
             position += length
 
+    @classmethod
+    def forgotten(cls, arena: Arena, size: int) -> "Block":
+        """Claims `size` bytes, and delivers the arena's first page again and again."""
+        block = cls(arena, [], size)
+        block._runs = [(offset, 0, min(PAGE, size - offset)) for offset in range(0, size, PAGE)]
+        return block
+
     def runs(self, start: int, stop: int) -> Iterator[tuple[int, int]]:
         """(offset in the arena, length) of the bytes `start` to `stop`."""
         for offset, place, length in self._runs:
