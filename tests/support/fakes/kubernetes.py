@@ -1,0 +1,245 @@
+"""The ports of one process to Kubernetes: objects, Secrets, Jobs, events, and the gate."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pydantic import SecretStr
+
+from tests.support.fakes.api_server import ApiServer
+from tests.support.fakes.network import Wire
+from tests.support.fakes.stores import Stores
+from tests.support.fakes.virtual_time import VirtualLoop
+from together_operator.api.v1alpha1 import ArchiveStatus, Progress
+from together_operator.domain import errors
+from together_operator.domain.archive_job import OWNER_LABEL, JobFacts, JobState
+from together_operator.engine.store import Body, Key
+
+
+class FakeObjects:
+    """`Objects` of one kind."""
+
+    def __init__(self, server: ApiServer, wire: Wire, kind: str) -> None:
+        self._server = server
+        self._wire = wire
+        self._kind = kind
+
+    async def get(self, key: Key) -> Body | None:
+        """The live object, or None."""
+        return await self._wire.read("kubernetes.get", lambda _: self._server.get(self._kind, key))
+
+    async def write_status(self, body: Body, status: Mapping[str, Any]) -> Body:
+        """Replace the status."""
+        return await self._wire.write(
+            "kubernetes.write_status",
+            lambda: self._server.write_status(self._kind, body, status),
+            errors.Unavailable,
+        )
+
+    async def set_finalizers(self, body: Body, finalizers: Sequence[str]) -> Body | None:
+        """Replace the finalizers."""
+        return await self._wire.write(
+            "kubernetes.set_finalizers",
+            lambda: self._server.set_finalizers(self._kind, body, finalizers),
+            errors.Unavailable,
+        )
+
+
+class SecretVault:
+    """Secrets by namespace and name; a value that was ever in it is remembered as secret."""
+
+    def __init__(self) -> None:
+        self._secrets: dict[tuple[str, str], dict[str, SecretStr]] = {}
+        self.values: set[str] = set()
+
+    def put(self, namespace: str, name: str, values: Mapping[str, str]) -> None:
+        """Create or replace a Secret."""
+        self._secrets[namespace, name] = {k: SecretStr(v) for k, v in values.items()}
+        self.values |= set(values.values())
+
+    def get(self, namespace: str, name: str) -> Mapping[str, SecretStr]:
+        """All keys of a Secret."""
+        found = self._secrets.get((namespace, name))
+        if found is None:
+            raise errors.SecretUnavailable(name, None, "there is no such Secret here")
+        return dict(found)
+
+
+class FakeSecrets:
+    """`Secrets`."""
+
+    def __init__(self, vault: SecretVault, wire: Wire) -> None:
+        self._vault = vault
+        self._wire = wire
+
+    async def read(self, namespace: str, name: str) -> Mapping[str, SecretStr]:
+        """All keys of a Secret."""
+        return await self._wire.read("secrets.read", lambda _: self._vault.get(namespace, name))
+
+
+@dataclass
+class Job:
+    """An archive Job. `ends` is when its pod is done, unless it is deleted before."""
+
+    name: str
+    namespace: str
+    owner: str
+    source: str
+    destination: str
+    begun: float
+    ends: float
+    fails: str = ""
+    deleted: float | None = None
+
+
+class JobController:
+    """Runs Jobs: each takes its time, and leaves an archive in the store."""
+
+    SECONDS = 6.0
+    DELETION_SECONDS = 1.5
+
+    def __init__(self, loop: VirtualLoop, stores: Stores) -> None:
+        self._loop = loop
+        self._stores = stores
+        self.jobs: dict[tuple[str, str], Job] = {}
+        self.failures: list[str] = []
+        """What the next Jobs fail with; empty words let one succeed."""
+
+    def create(self, manifest: Mapping[str, Any]) -> None:
+        """Start a Job; one of that name is fine."""
+        metadata = manifest["metadata"]
+        key = (metadata["namespace"], metadata["name"])
+        self.sweep()
+        if key in self.jobs:
+            return
+        command = manifest["spec"]["template"]["spec"]["containers"][0]["command"]
+        now = self._loop.time()
+        self.jobs[key] = Job(
+            name=metadata["name"],
+            namespace=metadata["namespace"],
+            owner=metadata["labels"][OWNER_LABEL],
+            source=command[2],
+            destination=command[3],
+            begun=now,
+            ends=now + self.SECONDS,
+            fails=self.failures.pop(0) if self.failures else "",
+        )
+        self._loop.call_later(self.SECONDS, self._end, key)
+
+    def delete(self, namespace: str, name: str) -> None:
+        """Begin to delete a Job; its pod ends first."""
+        job = self.jobs.get((namespace, name))
+        if job is not None and job.deleted is None:
+            job.deleted = self._loop.time()
+
+    def collect(self, uid: str) -> None:
+        """An owner is gone: its Jobs go, too."""
+        for job in self.jobs.values():
+            if job.owner == uid and job.deleted is None:
+                job.deleted = self._loop.time()
+
+    def sweep(self) -> None:
+        """Forget Jobs whose deletion is over."""
+        now = self._loop.time()
+        for key, job in list(self.jobs.items()):
+            if job.deleted is not None and now >= job.deleted + self.DELETION_SECONDS:
+                del self.jobs[key]
+
+    def running(self, uid: str) -> list[Job]:
+        """Jobs of an owner whose pods run and are not told to end."""
+        now = self._loop.time()
+        self.sweep()
+        jobs = self.jobs.values()
+        return [j for j in jobs if j.owner == uid and j.deleted is None and now < j.ends]
+
+    def find(self, namespace: str, owner: str, name: str) -> JobFacts | None:
+        """As `KubeJobs.find`: the Job of that name, else one of the owner's that runs."""
+        self.sweep()
+        mine = [j for j in self.jobs.values() if j.namespace == namespace and j.owner == owner]
+        wanted = [job for job in mine if job.name == name]
+        for job in wanted or mine:
+            facts = self._facts(job)
+            if wanted or facts.state is JobState.RUNNING:
+                return facts
+        return None
+
+    def _end(self, key: tuple[str, str]) -> None:
+        job = self.jobs.get(key)
+        if job is not None and job.deleted is None and not job.fails:
+            self._stores.put(self._archive(job), size=10_000)
+
+    def _archive(self, job: Job) -> str:
+        return f"{job.destination}{self._stores.digest(job.source)}.zip"
+
+    def _facts(self, job: Job) -> JobFacts:
+        deleting, now = job.deleted is not None, self._loop.time()
+        if now < job.ends or deleting:
+            share = int(100 * min(1.0, (now - job.begun) / self.SECONDS))
+            progress = Progress(stage="Archive", percent=share, text=f"{share}%")
+            return JobFacts(job.name, JobState.RUNNING, deleting=deleting, progress=progress)
+        if job.fails:
+            final = job.fails.startswith("final")
+            return JobFacts(job.name, JobState.FAILED, job.fails, is_final=final)
+        result = ArchiveStatus(uri=self._archive(job), format="zip", size_bytes=10_000)
+        return JobFacts(job.name, JobState.SUCCEEDED, result=result)
+
+
+class FakeJobs:
+    """`Jobs`."""
+
+    def __init__(self, controller: JobController, wire: Wire) -> None:
+        self._controller = controller
+        self._wire = wire
+
+    async def find(self, namespace: str, owner_uid: str, name: str) -> JobFacts | None:
+        """The Job `name` of that owner, else one of the owner's that runs."""
+        facts = await self._wire.read(
+            "jobs.find", lambda _: self._controller.find(namespace, owner_uid, name)
+        )
+        return replace(facts) if facts is not None else None
+
+    async def create(self, manifest: Mapping[str, Any]) -> None:
+        """Create a Job."""
+        await self._wire.write(
+            "jobs.create", lambda: self._controller.create(manifest), errors.Unavailable
+        )
+
+    async def delete(self, namespace: str, name: str) -> None:
+        """Delete a Job."""
+        await self._wire.write(
+            "jobs.delete", lambda: self._controller.delete(namespace, name), errors.Unavailable
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A recorded event."""
+
+    uid: str
+    warning: bool
+    reason: str
+    message: str
+
+
+class FakeEvents:
+    """`Events`."""
+
+    def __init__(self) -> None:
+        self.published: list[Event] = []
+
+    def publish(self, body: Body, *, warning: bool, reason: str, message: str) -> None:
+        """Keep an event."""
+        self.published.append(Event(body["metadata"]["uid"], warning, reason, message))
+
+
+class FakeGate:
+    """`Gate`: held until it is taken away."""
+
+    def __init__(self) -> None:
+        self.held = True
+
+    def is_held(self) -> bool:
+        """Whether this process may act."""
+        return self.held
