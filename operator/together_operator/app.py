@@ -7,7 +7,6 @@ import contextlib
 import random
 import signal
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -25,26 +24,23 @@ from together_operator.adapters.jobs import KubeJobs
 from together_operator.adapters.kube import KubeObjects, KubeSecrets, cluster_id
 from together_operator.adapters.s3 import S3Archives
 from together_operator.adapters.together_v2 import TogetherV2, connections
-from together_operator.api.v1alpha1 import CustomModel, ModelDeployment
 from together_operator.config import Config
+from together_operator.controllers import (
+    CUSTOM_MODELS,
+    MODEL_DEPLOYMENTS,
+    Chance,
+    Controllers,
+    Ports,
+)
 from together_operator.domain.backoff import Backoff
 from together_operator.domain.plan import Process
 from together_operator.engine.runner import Runner, Settings
-from together_operator.engine.store import Body, Key, Store
-from together_operator.reconcilers.account import Accounts
-from together_operator.reconcilers.custom_model import CustomModelReconciler, Outside
-from together_operator.reconcilers.deployment import DeploymentReconciler
-from together_operator.reconcilers.driver import World
-from together_operator.reconcilers.ledger import Ledger
 from together_operator.shell import watch
 from together_operator.shell.health import HealthServer
 from together_operator.shell.lease import LeaseGate
 from together_operator.telemetry import Metrics
 
 log = structlog.get_logger(__name__)
-
-CUSTOM_MODELS = CustomModel.definition.plural
-MODEL_DEPLOYMENTS = ModelDeployment.definition.plural
 
 STUCK_SECONDS = 120.0
 """A queue that makes no progress for this long fails the liveness probe."""
@@ -74,8 +70,6 @@ class Operator:
         self.metrics = Metrics()
         self.stop = asyncio.Event()
         self.events = watch.KopfEvents()
-        self.models = Store()
-        self.deployments = Store()
         self.runners: tuple[Runner, ...] = ()
         self._watching = False
 
@@ -108,8 +102,9 @@ class Operator:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         if acquired.is_set() and not self.stop.is_set():
             self.metrics.leader.set(1)
-            await self._build(outside, gate)
-            watching = {asyncio.create_task(self._watch(drained), name="kopf")}
+            controllers = await self._build(outside, gate)
+            self.runners = controllers.runners
+            watching = {asyncio.create_task(self._watch(controllers, drained), name="kopf")}
             await asyncio.wait({election, stopping, *watching}, return_when=asyncio.FIRST_COMPLETED)
         lost = election.done()
         self.stop.set()
@@ -128,9 +123,17 @@ class Operator:
         if lost:
             raise LeaseLostError
 
-    async def _watch(self, stop: asyncio.Event) -> None:
-        observers = {CUSTOM_MODELS: self._on_model, MODEL_DEPLOYMENTS: self._on_deployment}
-        handlers = watch.registry(observers, self.metrics, self.events, self._on_ready)
+    async def _watch(self, controllers: Controllers, stop: asyncio.Event) -> None:
+        observers = {
+            CUSTOM_MODELS: controllers.on_model,
+            MODEL_DEPLOYMENTS: controllers.on_deployment,
+        }
+
+        async def on_ready() -> None:
+            self._watching = True
+            controllers.start()
+
+        handlers = watch.registry(observers, self.metrics, self.events, on_ready)
         await watch.run(handlers, self.config.namespaces, stop, self._stop_on_signals)
 
     def _stop_on_signals(self) -> None:
@@ -144,7 +147,7 @@ class Operator:
             api, config.lease_namespace, config.lease_name, config.identity, config.lease_seconds
         )
 
-    async def _build(self, outside: Connections, gate: LeaseGate) -> None:
+    async def _build(self, outside: Connections, gate: LeaseGate) -> Controllers:
         api, threads = outside.api, outside.threads
         config, rng = self.config, random.Random()  # noqa: S311 - jitter, no secret
         backoff = Backoff(base=min(1.0, config.retry_max_seconds), cap=config.retry_max_seconds)
@@ -156,8 +159,6 @@ class Operator:
             poll=config.poll_seconds,
             backoff=backoff,
         )
-        world = World(process, gate, self.events, Ledger(_now), _now, rng)
-        secrets = KubeSecrets(api)
 
         def connect(key: SecretStr) -> TogetherV2:
             return TogetherV2(
@@ -168,73 +169,28 @@ class Operator:
                 on_call=self.metrics.api_call,
             )
 
-        accounts = Accounts(config.api_key, connect, secrets)
         hub = HuggingFaceHub(str(config.hub_endpoint).rstrip("/"), threads)
         threads.submit(hub.preload)
-        systems = Outside(
-            accounts=accounts,
-            secrets=secrets,
+        ports = Ports(
+            models=KubeObjects(api, CUSTOM_MODELS),
+            deployments=KubeObjects(api, MODEL_DEPLOYMENTS),
+            secrets=KubeSecrets(api),
             jobs=KubeJobs(api, min(5.0, config.poll_seconds), time.monotonic),
             archives=S3Archives(threads),
             hub=hub,
+            events=self.events,
+            gate=gate,
+            connect=connect,
+        )
+        return Controllers(
+            ports,
+            process,
+            Settings(config.workers, config.resync_seconds, backoff),
+            Chance(_now, time.monotonic, rng),
+            self.metrics,
+            api_key=config.api_key,
             archive_image=config.archive_image,
         )
-        model_objects = KubeObjects(api, CUSTOM_MODELS)
-
-        async def find_model(namespace: str, name: str) -> CustomModel | None:
-            key = Key(namespace, name)
-            body = self.models.get(key) or await model_objects.get(key)
-            return CustomModel.model_validate(body) if body is not None else None
-
-        settings = Settings(config.workers, config.resync_seconds, backoff)
-        reconcile_models = CustomModelReconciler(
-            world, model_objects, self.models, systems, self._users
-        )
-        reconcile_deployments = DeploymentReconciler(
-            world,
-            KubeObjects(api, MODEL_DEPLOYMENTS),
-            self.deployments,
-            accounts,
-            find_model,
-        )
-        self.runners = (
-            Runner(CUSTOM_MODELS, reconcile_models, self.models, settings, self.metrics, rng),
-            Runner(
-                MODEL_DEPLOYMENTS,
-                reconcile_deployments,
-                self.deployments,
-                settings,
-                self.metrics,
-                rng,
-            ),
-        )
-
-    async def _on_ready(self) -> None:
-        self._watching = True
-        for runner in self.runners:
-            runner.start()
-
-    def _on_model(self, body: Body, deleted: bool) -> None:
-        models, deployments = self.runners
-        models.observed(body, deleted=deleted)
-        for key in self._referring(body["metadata"]["namespace"], body["metadata"]["name"]):
-            deployments.queue.add(key)
-
-    def _on_deployment(self, body: Body, deleted: bool) -> None:
-        models, deployments = self.runners
-        deployments.observed(body, deleted=deleted)
-        name = body.get("spec", {}).get("modelRef", {}).get("name")
-        model = self.models.get(Key(body["metadata"]["namespace"], name or ""))
-        if deleted and model is not None and "deletionTimestamp" in model["metadata"]:
-            models.queue.add(Key(body["metadata"]["namespace"], name))
-
-    def _referring(self, namespace: str, model: str) -> Iterator[Key]:
-        for body in self.deployments.in_namespace(namespace):
-            if body.get("spec", {}).get("modelRef", {}).get("name") == model:
-                yield Key(namespace, body["metadata"]["name"])
-
-    def _users(self, namespace: str, model: str) -> list[str]:
-        return sorted(key.name for key in self._referring(namespace, model))
 
     def _alive(self) -> str | None:
         stuck = [runner.kind for runner in self.runners if runner.is_stuck(STUCK_SECONDS)]

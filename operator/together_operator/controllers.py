@@ -1,0 +1,144 @@
+"""Both kinds' reconcilers and runners on the ports: what the operator is without its adapters."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from pydantic import SecretStr
+
+from together_operator.api.v1alpha1 import CustomModel, ModelDeployment
+from together_operator.domain.plan import Process
+from together_operator.engine.runner import Meter, Runner, Settings
+from together_operator.engine.store import Body, Key, Store
+from together_operator.ports import (
+    ArchiveStore,
+    Events,
+    Gate,
+    Hub,
+    Jobs,
+    ModelProvider,
+    Objects,
+    Secrets,
+)
+from together_operator.reconcilers.account import Accounts
+from together_operator.reconcilers.custom_model import CustomModelReconciler, Outside
+from together_operator.reconcilers.deployment import DeploymentReconciler
+from together_operator.reconcilers.driver import World
+from together_operator.reconcilers.ledger import Ledger
+
+CUSTOM_MODELS = CustomModel.definition.plural
+MODEL_DEPLOYMENTS = ModelDeployment.definition.plural
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """The outside world. `connect` makes a provider for an API key."""
+
+    models: Objects
+    deployments: Objects
+    secrets: Secrets
+    jobs: Jobs
+    archives: ArchiveStore
+    hub: Hub
+    events: Events
+    gate: Gate
+    connect: Callable[[SecretStr], ModelProvider]
+
+
+@dataclass(frozen=True, slots=True)
+class Chance:
+    """Time and randomness, handed in.
+
+    Args:
+        now: the wall clock, in UTC.
+        monotonic: seconds.
+    """
+
+    now: Callable[[], datetime]
+    monotonic: Callable[[], float]
+    rng: random.Random
+
+
+class Controllers:
+    """See the module. The watch hands bodies to `on_model` and `on_deployment`.
+
+    Args:
+        api_key: the operator's own key, if it has one.
+        archive_image: image of archive Jobs.
+    """
+
+    def __init__(
+        self,
+        ports: Ports,
+        process: Process,
+        settings: Settings,
+        chance: Chance,
+        meter: Meter,
+        *,
+        api_key: SecretStr | None,
+        archive_image: str,
+    ) -> None:
+        self.models, self.deployments = Store(), Store()
+        self._model_objects = ports.models
+        accounts = Accounts(api_key, ports.connect, ports.secrets, chance.monotonic)
+        outside = Outside(
+            accounts=accounts,
+            secrets=ports.secrets,
+            jobs=ports.jobs,
+            archives=ports.archives,
+            hub=ports.hub,
+            archive_image=archive_image,
+        )
+        world = World(process, ports.gate, ports.events, Ledger(chance.now), chance.now, chance.rng)
+        reconcile_model = CustomModelReconciler(
+            world, ports.models, self.models, outside, self._users
+        )
+        reconcile_deployment = DeploymentReconciler(
+            world, ports.deployments, self.deployments, accounts, self._find_model
+        )
+        self._model_runner = Runner(
+            CUSTOM_MODELS, reconcile_model, self.models, settings, meter, chance.rng
+        )
+        self._deployment_runner = Runner(
+            MODEL_DEPLOYMENTS, reconcile_deployment, self.deployments, settings, meter, chance.rng
+        )
+
+    @property
+    def runners(self) -> tuple[Runner, ...]:
+        """One a kind."""
+        return self._model_runner, self._deployment_runner
+
+    def start(self) -> None:
+        """Start the workers."""
+        for runner in self.runners:
+            runner.start()
+
+    def on_model(self, body: Body, deleted: bool) -> None:
+        """The watch delivered a CustomModel: it and what refers to it are looked at."""
+        self._model_runner.observed(body, deleted=deleted)
+        for key in self._referring(body["metadata"]["namespace"], body["metadata"]["name"]):
+            self._deployment_runner.queue.add(key)
+
+    def on_deployment(self, body: Body, deleted: bool) -> None:
+        """The watch delivered a ModelDeployment: its going may let its model go."""
+        self._deployment_runner.observed(body, deleted=deleted)
+        name = body.get("spec", {}).get("modelRef", {}).get("name")
+        model = self.models.get(Key(body["metadata"]["namespace"], name or ""))
+        if deleted and model is not None and "deletionTimestamp" in model["metadata"]:
+            self._model_runner.queue.add(Key(body["metadata"]["namespace"], name))
+
+    async def _find_model(self, namespace: str, name: str) -> CustomModel | None:
+        key = Key(namespace, name)
+        body = self.models.get(key) or await self._model_objects.get(key)
+        return CustomModel.model_validate(body) if body is not None else None
+
+    def _referring(self, namespace: str, model: str) -> Iterator[Key]:
+        for body in self.deployments.in_namespace(namespace):
+            if body.get("spec", {}).get("modelRef", {}).get("name") == model:
+                yield Key(namespace, body["metadata"]["name"])
+
+    def _users(self, namespace: str, model: str) -> list[str]:
+        return sorted(key.name for key in self._referring(namespace, model))
