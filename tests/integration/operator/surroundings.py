@@ -26,7 +26,7 @@ SETTINGS = {
     "settle_seconds": "1",
     "retry_max_seconds": "2",
     "resync_seconds": "3",
-    "lease_seconds": "3",
+    "lease_seconds": "8",
 }
 RETRY_MAX_SECONDS = 2.0
 CHAT, OTHER_CHAT, EMBEDDING = "tiny/chat", "tiny/other-chat", "tiny/embedding"

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Any
 
+from tests.integration.operator.invariants import status_changes, violations
 from tests.integration.operator.manifests import CREDENTIALS
 from tests.support.environment import BUCKET, s3_client
 
@@ -254,6 +255,27 @@ class Workspace:
         assert done, self.explain(f"{left} go", *(left[0].split("/") if left else ()))
         assert self.models() == {}, "models are left at Together"
         assert self.endpoints() == {}, "endpoints are left at Together"
+        histories = self._recorder.histories(self.namespace)
+        assert [v for history in histories for v in violations(history)] == []
+        assert self._needless_writes(histories) == []
+
+    def _needless_writes(self, histories: list[list[Object]]) -> list[str]:
+        """Objects whose status was written more often than it changed."""
+        writes = Counter(
+            (entry.resource, entry.name)
+            for entry in self.surroundings.cluster.audit()
+            if entry.namespace == self.namespace
+            and entry.subresource == "status"
+            and entry.user == "operator"
+            and entry.code == 200
+        )
+        return [
+            f"{kind} {name}: {writes[kind, name]} writes of {changes} changes"
+            for history in histories
+            for kind, name in [(f"{history[0]['kind'].lower()}s", history[0]["metadata"]["name"])]
+            for changes in [status_changes(history)]
+            if writes[kind, name] > changes
+        ]
 
     def explain(self, what: str, kind: str = "", name: str = "") -> str:
         """What a person needs to know when something did not come about."""
