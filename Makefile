@@ -37,7 +37,7 @@ check-crds: $(STAMP) ## Fail when crds/*.yaml differ from the pydantic models
 	@$(BIN)/python -m together_operator.api.crd --check crds
 
 .PHONY: demo
-demo: $(STAMP) ## The main job on a throw-away cluster (KEEP=1 leaves it running)
+demo: $(STAMP) ## The main job on a throw-away cluster (KEEP=1: leave it running; API_VERSION=v1)
 	@$(BIN)/python -m hack.demo
 
 .PHONY: format

@@ -32,6 +32,7 @@ EXAMPLES = ("custommodel-huggingface.yaml", "custommodel-s3-prefix.yaml", "model
 KINDS = "custommodels,modeldeployments"
 TIMEOUT = 120.0
 STARTED = time.monotonic()
+API_VERSION = os.environ.get("API_VERSION") or "v2"
 
 
 def say(text: str) -> None:
@@ -130,6 +131,28 @@ def keep(cluster: ThrowawayCluster, simulators: Simulators, operator: OperatorPr
     signal.sigwait({signal.SIGINT, signal.SIGTERM})
 
 
+def delete_models_by_hand(
+    cluster: ThrowawayCluster, simulators: Simulators, operator: OperatorProcess
+) -> None:
+    """v1 deletes no models: the objects say so, and go once a person has done it."""
+
+    def told() -> bool:
+        reasons = [
+            condition["reason"]
+            for item in items(cluster)
+            for condition in item["status"]["conditions"]  # type: ignore[index]
+            if condition["type"] == "Ready"
+        ]
+        return reasons == ["UnsupportedByAPI"] * 2
+
+    follow(cluster, operator, told)
+    path = '{range .items[*]}{.status.conditions[?(@.type=="Ready")].message}{"\\n"}{end}'
+    show(cluster, "get", "custommodels", "-o", f"jsonpath={path}")
+    say("A person deletes the models at Together")
+    for model in simulators.state()["models"]:
+        simulators.call("DELETE", f"models/{model['id']}")
+
+
 def main() -> None:
     """Run the demo; exit code 0 means that every step of it was seen."""
     with (
@@ -147,7 +170,9 @@ def main() -> None:
             install(cluster)
             cluster.kubectl("apply", "-f", "-", input=simulators.s3_secret("default"))
             uploaded.result()
-            environment = operator_environment(cluster, simulators, poll_seconds="0.5")
+            environment = operator_environment(
+                cluster, simulators, poll_seconds="0.5", api_version=API_VERSION
+            )
             operator = OperatorProcess(environment, Path(folder) / "operator.log")
             operator.start()
             with stopping(operator):
@@ -171,6 +196,8 @@ def run(cluster: ThrowawayCluster, simulators: Simulators, operator: OperatorPro
         say("Taking everything down")
         names = ("custommodels/minilm", "custommodels/minilm-s3", "modeldeployments/minilm")
         show(cluster, "delete", "--wait=false", *names)
+        if API_VERSION == "v1":
+            delete_models_by_hand(cluster, simulators, operator)
         follow(cluster, operator, lambda: not items(cluster))
     except BaseException:
         print(f"\nThe operator's log ends with:\n{operator.tail()}", file=sys.stderr)

@@ -23,6 +23,7 @@ from together_operator.adapters.hub import HuggingFaceHub
 from together_operator.adapters.jobs import KubeJobs
 from together_operator.adapters.kube import KubeObjects, KubeSecrets, cluster_id
 from together_operator.adapters.s3 import S3Archives
+from together_operator.adapters.together_v1 import TogetherV1
 from together_operator.adapters.together_v2 import TogetherV2, connections
 from together_operator.config import Config
 from together_operator.controllers import (
@@ -35,6 +36,7 @@ from together_operator.controllers import (
 from together_operator.domain.backoff import Backoff
 from together_operator.domain.plan import Process
 from together_operator.engine.runner import Runner, Settings
+from together_operator.ports import ModelProvider
 from together_operator.shell import watch
 from together_operator.shell.health import HealthServer
 from together_operator.shell.lease import LeaseGate
@@ -160,7 +162,14 @@ class Operator:
             backoff=backoff,
         )
 
-        def connect(key: SecretStr) -> TogetherV2:
+        def connect(key: SecretStr) -> ModelProvider:
+            if config.api_version == "v1":
+                return TogetherV1(
+                    key,
+                    str(config.base_url),
+                    http=outside.http,
+                    on_call=self.metrics.api_call,
+                )
             return TogetherV2(
                 key,
                 str(config.base_url).rstrip("/"),

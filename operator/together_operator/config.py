@@ -51,7 +51,9 @@ class Config(BaseSettings):
     archive_image: str = Field(
         default="together-operator:latest", description="Image of the archive Jobs."
     )
-    api_version: Literal["v2"] = Field(default="v2", description="Version of Together's API.")
+    api_version: Literal["v2", "v1"] = Field(
+        default="v2", description="Version of Together's API; v1 is the legacy one."
+    )
     poll_seconds: float = Field(
         default=10.0, gt=0, le=3600, description="Between looks at something that is under way."
     )

@@ -16,6 +16,7 @@ from together_operator.api.v1alpha1 import S3Location
 from together_operator.domain.archive_job import JobFacts
 from together_operator.domain.source import SourceFacts
 from together_operator.domain.together import (
+    Abilities,
     Config,
     Deployment,
     Endpoint,
@@ -49,6 +50,11 @@ class ModelProvider(Protocol):
     Writes raise those, `Conflict`, `Rejected`, and `Ambiguous` when the answer was lost.
     There is no idempotency key: after `Ambiguous` the caller looks before it repeats a write.
     """
+
+    @property
+    def abilities(self) -> Abilities:
+        """What this version of the API can do; what it can't raises `Unsupported`."""
+        ...
 
     async def project_slug(self) -> str:
         """The slug that qualifies names of models and endpoints of this key."""
@@ -91,11 +97,18 @@ class ModelProvider(Protocol):
         ...
 
     async def start_import(
-        self, model_id: str, remote_url: SecretStr, token: SecretStr | None = None
+        self,
+        model_id: str,
+        remote_url: SecretStr,
+        token: SecretStr | None = None,
+        *,
+        new: NewModel | None = None,
     ) -> Import:
         """Have Together fetch `remote_url` into a model.
 
-        `remote_url` is a signed URL of an archive, or `https://huggingface.co/<org>/<repo>`.
+        Args:
+            remote_url: a signed URL of an archive, or `https://huggingface.co/<org>/<repo>`.
+            new: what the model is created from, where the import itself creates it (v1).
         """
         ...
 

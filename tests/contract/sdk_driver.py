@@ -18,6 +18,7 @@ from together.types.models import Config as SdkConfig
 
 from together_operator.domain import errors
 from together_operator.domain.together import (
+    V2,
     Config,
     Deployment,
     DeploymentState,
@@ -50,6 +51,8 @@ _ERRORS: dict[int, type[errors.RemoteError]] = {
 
 class SdkDriver:
     """The SDK behind our port, without its retries."""
+
+    abilities = V2
 
     def __init__(self, key: SecretStr, base_url: str, *, project_id: str | None = None) -> None:
         self._client = AsyncTogether(
@@ -153,7 +156,12 @@ class SdkDriver:
         return _import(await _read(client.models.remote_uploads.retrieve(import_id)))
 
     async def start_import(
-        self, model_id: str, remote_url: SecretStr, token: SecretStr | None = None
+        self,
+        model_id: str,
+        remote_url: SecretStr,
+        token: SecretStr | None = None,
+        *,
+        new: NewModel | None = None,
     ) -> Import:
         """Start an import."""
         client = await self._project()

@@ -68,6 +68,7 @@ class Reason(StrEnum):
     UNAUTHORIZED = "Unauthorized"
     FORBIDDEN = "Forbidden"
     REJECTED = "Rejected"
+    UNSUPPORTED_BY_API = "UnsupportedByAPI"
     IMPORT_FAILED = "ImportFailed"
     MODEL_NOT_FOUND = "ModelNotFound"
     MODEL_FAILED = "ModelFailed"

@@ -50,6 +50,10 @@ class Forbidden(RemoteError):
     """The credential is valid but may not do this (403)."""
 
 
+class Unsupported(RemoteError):
+    """This version of the remote's API can't do that, or no longer does it for this account."""
+
+
 class RateLimited(RemoteError):
     """Asked too often (429).
 

@@ -42,6 +42,8 @@ class _Rule:
     source_remedy: str = ""
 
 
+MOVE_TO_V2 = "The v2 API can: start the operator with TOGETHER_OPERATOR_API_VERSION=v2."
+
 _RULES: dict[type[errors.OperatorError], _Rule] = {
     errors.SecretUnavailable: _Rule(
         Reason.SECRET_MISSING,
@@ -74,6 +76,9 @@ _RULES: dict[type[errors.OperatorError], _Rule] = {
     ),
     errors.Rejected: _Rule(
         Reason.REJECTED, Reason.SOURCE_INVALID, True, "Change what the message names.", ""
+    ),
+    errors.Unsupported: _Rule(
+        Reason.UNSUPPORTED_BY_API, Reason.UNSUPPORTED_BY_API, True, MOVE_TO_V2, MOVE_TO_V2
     ),
     errors.Conflict: _Rule(Reason.CONFLICT, Reason.CONFLICT, False),
     errors.RateLimited: _Rule(Reason.RATE_LIMITED, Reason.RATE_LIMITED, False),

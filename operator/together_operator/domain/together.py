@@ -43,6 +43,28 @@ class DeploymentState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Abilities:
+    """Where the versions of Together's API differ in what they can do.
+
+    Args:
+        base_models: it has a catalog, in which the base of a new model must be.
+        change_models: it tells and changes description and visibility.
+        delete_models: it deletes models.
+        reimport: it imports into a model that is there, as a new revision.
+    """
+
+    version: Literal["v2", "v1"] = "v2"
+    base_models: bool = True
+    change_models: bool = True
+    delete_models: bool = True
+    reimport: bool = True
+
+
+V2 = Abilities()
+V1 = Abilities("v1", base_models=False, change_models=False, delete_models=False, reimport=False)
+
+
+@dataclass(frozen=True, slots=True)
 class NewModel:
     """What a model is created from. `name` is bare (no slash)."""
 
@@ -62,7 +84,11 @@ class ModelChange:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A model record. `name` is qualified: `<project slug>/<bare name>`."""
+    """A model record. `name` is qualified: `<project slug>/<bare name>`.
+
+    A `placeholder` stands for what is not there (yet): in v1 a name becomes a model only with its
+    import, and only when that has ended.
+    """
 
     id: str
     name: str
@@ -72,6 +98,7 @@ class Model:
     description: str = ""
     visibility: str = Visibility.PRIVATE
     created_at: datetime | None = None
+    placeholder: bool = False
 
     @property
     def bare_name(self) -> str:
@@ -170,7 +197,13 @@ class DeploymentSummary:
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """An endpoint. `name` is qualified and is the model string that clients call."""
+    """An endpoint. `name` is qualified and is the model string that clients call.
+
+    Args:
+        known_as: the name that it was asked for by, where that is not part of `name` (v1).
+        placeholder: it stands for what is not there (yet): in v1 an endpoint comes with its
+            deployment, and goes with it.
+    """
 
     id: str
     name: str
@@ -179,11 +212,13 @@ class Endpoint:
     traffic: tuple[TrafficShare, ...] = ()
     deployments: tuple[DeploymentSummary, ...] = ()
     active_rollout_id: str | None = None
+    known_as: str = ""
+    placeholder: bool = False
 
     @property
     def bare_name(self) -> str:
-        """The name without the project's slug."""
-        return self.name.rpartition("/")[2]
+        """The name that it was asked for by, without the project's slug."""
+        return self.known_as or self.name.rpartition("/")[2]
 
 
 @dataclass(frozen=True, slots=True)

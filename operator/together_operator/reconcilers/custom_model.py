@@ -127,15 +127,18 @@ class CustomModelReconciler(Reconciler[CustomModel, Status, Observed, actions.Ac
         with during(status.REGISTER):
             account = await self._account(cm)
             model = await self._model(cm, account)
-            seen = replace(seen, model=model)
+            seen = replace(seen, model=model, abilities=account.provider.abilities)
             if Fact.BASE_MODELS in facts and model is None:
                 seen = replace(seen, base_models=await account.base_models())
         if model is None:
             return seen
         with during(status.IMPORT):
-            if Fact.IMPORTS in facts:
+            # What is deleted before its import has made a model of it waits for the import.
+            unborn = model.placeholder and observed.is_import_running(cm)
+            if Fact.IMPORTS in facts or unborn:
                 seen = replace(seen, imports=await self._imports(cm, account, model.id))
-            if Fact.REVISION in facts and self._has_succeeded(cm, seen.imports):
+            wanted = Fact.REVISION in facts and self._has_succeeded(cm, seen.imports)
+            if wanted or observed.may_adopt(cm):
                 revisions = await account.provider.list_revisions(model.id)
                 seen = replace(seen, revision=max(revisions, key=_age, default=None))
         return seen
@@ -311,7 +314,7 @@ class CustomModelReconciler(Reconciler[CustomModel, Status, Observed, actions.Ac
             job = await self.world.ledger.send(
                 cm.metadata.uid,
                 observed.IMPORT_INTENT,
-                lambda: account.provider.start_import(action.model_id, url, token),
+                lambda: account.provider.start_import(action.model_id, url, token, new=action.new),
             )
         account.imports.put(job)
         now = self.world.now()

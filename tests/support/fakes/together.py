@@ -12,6 +12,7 @@ from tests.support.fakes.network import ACTING_FOR, Wire
 from tests.support.fakes.platform import Platform
 from together_operator.domain import errors
 from together_operator.domain.together import (
+    V2,
     Config,
     Deployment,
     Endpoint,
@@ -32,6 +33,8 @@ T = TypeVar("T")
 
 class FakeTogether:
     """See the module. What it makes belongs to the object in `ACTING_FOR`."""
+
+    abilities = V2
 
     def __init__(self, platform: Platform, wire: Wire, key: SecretStr) -> None:
         self._platform = platform
@@ -105,7 +108,12 @@ class FakeTogether:
         return await self._read("get_import", answer)
 
     async def start_import(
-        self, model_id: str, remote_url: SecretStr, token: SecretStr | None = None
+        self,
+        model_id: str,
+        remote_url: SecretStr,
+        token: SecretStr | None = None,
+        *,
+        new: NewModel | None = None,
     ) -> Import:
         """Start an import."""
         actor = ACTING_FOR.get()

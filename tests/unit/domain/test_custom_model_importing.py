@@ -23,6 +23,7 @@ from together_operator.api.v1alpha1 import CustomModel
 from together_operator.domain.custom_model import decide
 from together_operator.domain.custom_model.actions import StartImport
 from together_operator.domain.custom_model.observed import Observed, is_imported
+from together_operator.domain.custom_model.registering import new_model
 from together_operator.domain.custom_model.status import failure
 from together_operator.domain.errors import Unavailable
 from together_operator.domain.failures import StageError
@@ -34,7 +35,8 @@ DIGEST = source_digest(s.custom_model().spec)
 IMPORTING = ("reconciling", "Importing", "Imported")
 SETTLING = ("reconciling", "Settling", "Imported")
 RETRYING = ("reconciling", "ImportRetrying", "Imported")
-START = StartImport(MODEL.id, 1, DIGEST)
+NEW = new_model(s.look(s.registered()))
+START = StartImport(MODEL.id, 1, DIGEST, NEW)
 OLDER = Revision("rv_0", "SUCCESS", created_at=NOW - s.seconds(3600))
 PENDING = replace(PASSED, validation="PENDING")
 BAD = replace(PASSED, validation="FAILED", messages=("config.json is missing", "no tokenizer"))
@@ -170,7 +172,7 @@ def at(cm: CustomModel, *imports: Import, **facts: Any) -> Observed:
             at(s.importing("FAILED", attempt=1), s.remote_import("FAILED")),
             IMPORTING,
             After(0),
-            StartImport(MODEL.id, 2, DIGEST),
+            StartImport(MODEL.id, 2, DIGEST, NEW),
             id="after the delay: the second attempt",
         ),
         pytest.param(
@@ -344,7 +346,8 @@ def test_after_the_last_attempt_the_looks_get_rarer_and_nothing_is_started() -> 
 
 def test_an_edit_asks_for_new_attempts() -> None:
     cm = s.edited(s.importing("FAILED", attempt=3), {**HUB, "description": "try again"})
-    s.expect(at(cm, s.remote_import("FAILED")), IMPORTING, After(0), START)
+    again = replace(START, new=replace(NEW, description="try again"))
+    s.expect(at(cm, s.remote_import("FAILED")), IMPORTING, After(0), again)
 
 
 def test_an_edit_is_not_forgotten_when_the_first_look_after_it_fails() -> None:
@@ -352,7 +355,8 @@ def test_an_edit_is_not_forgotten_when_the_first_look_after_it_fails() -> None:
     plan = failure(s.look(cm), NOW, StageError("Registered", Unavailable("away")))
     assert plan.status.observed_generation == 2
     later = s.given(cm, **dict(plan.status))
-    s.expect(at(later, s.remote_import("FAILED")), IMPORTING, After(0), START)
+    again = replace(START, new=replace(NEW, description="try again"))
+    s.expect(at(later, s.remote_import("FAILED")), IMPORTING, After(0), again)
 
 
 def test_a_passed_revision_makes_the_model_imported_and_then_ready() -> None:

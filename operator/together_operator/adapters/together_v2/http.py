@@ -37,7 +37,9 @@ _RESOURCES = frozenset(
         "configs",
         "deployments",
         "endpoints",
+        "hardware",
         "inference-instance-types",
+        "jobs",
         "models",
         "projects",
         "revisions",
@@ -64,6 +66,11 @@ _BY_STATUS: dict[int, type[errors.RemoteError]] = {
     412: errors.Conflict,
     425: errors.Unavailable,
 }
+_CLOSED = {
+    "endpoints_v1_create_access_disabled": "Together creates and starts no v1 endpoints for this "
+    "account any more"
+}
+"""Codes that say that a version of the API is closed to the account, and what that means."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +132,27 @@ class ApiClient:
         Raises:
             errors.RemoteError: translated as `ModelProvider` documents.
         """
+        answer = await self._answer(request)
+        if isinstance(answer.body, dict):
+            return answer.body
+        if request.method == "DELETE" and answer.body is None:
+            return {}
+        kind = errors.Ambiguous if request.writes else errors.Unavailable
+        raise kind("Together's answer is not a JSON object", status=answer.status)
+
+    async def read_list(self, request: Request) -> list[Json]:
+        """The JSON objects of a bare list, which is how v1 lists models.
+
+        Raises:
+            errors.RemoteError: translated as `ModelProvider` documents.
+        """
+        body = (await self._answer(request)).body
+        if isinstance(body, list) and all(isinstance(item, dict) for item in body):
+            return body
+        raise errors.Unavailable("Together's answer is not a list of JSON objects")
+
+    async def _answer(self, request: Request) -> _Answer:
+        """A successful answer."""
         async with self._limiter.slot(request.priority):
             answer = await self._exchange(request)
         code = answer.status if isinstance(answer, _Answer) else type(answer).__name__
@@ -135,7 +163,7 @@ class ApiClient:
             raise self._refused(request, answer)
         self._limiter.succeeded()
         if 200 <= answer.status < 300:
-            return _object(request, answer)
+            return answer
         raise _translate(answer, request, self._secrets(request))
 
     async def _exchange(self, request: Request) -> _Answer | errors.RemoteError:
@@ -179,6 +207,8 @@ class ApiClient:
 
 def _translate(answer: _Answer, request: Request, secrets: Iterable[str]) -> errors.RemoteError:
     status = answer.status
+    if messages.code_of(answer.body) in _CLOSED:
+        return errors.Unsupported(_CLOSED[messages.code_of(answer.body)], status=status)
     words = messages.of_error(answer.body, secrets)
     message = f"Together answered {status}: {words}" if words else f"Together answered {status}"
     if status == 404 and not messages.is_error(answer.body):
@@ -197,15 +227,6 @@ def _translate(answer: _Answer, request: Request, secrets: Iterable[str]) -> err
 def _lost(request: Request, why: str) -> errors.RemoteError:
     kind = errors.Ambiguous if request.writes else errors.Unavailable
     return kind(f"Together's answer was lost: {why}")
-
-
-def _object(request: Request, answer: _Answer) -> Json:
-    if isinstance(answer.body, dict):
-        return answer.body
-    if request.method == "DELETE" and answer.body is None:
-        return {}
-    kind = errors.Ambiguous if request.writes else errors.Unavailable
-    raise kind("Together's answer is not a JSON object", status=answer.status)
 
 
 def _json(raw: bytearray) -> object:

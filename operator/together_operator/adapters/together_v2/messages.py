@@ -56,6 +56,13 @@ def of_error(body: object, secrets: Iterable[str] = ()) -> str:
     return scrub(both, secrets)
 
 
+def code_of(body: object) -> str:
+    """The error code in the gateway's and v1's envelope; empty when there is none."""
+    inner = body.get("error") if isinstance(body, dict) else None
+    code = inner.get("code") if isinstance(inner, dict) else None
+    return code if isinstance(code, str) else ""
+
+
 def is_error(body: object) -> bool:
     """Whether a body is one of the API's own error envelopes (and not, say, a proxy's page)."""
     return isinstance(body, dict) and bool(body.keys() & {"error", "message", "code", "detail"})

@@ -17,6 +17,7 @@ from together_operator.adapters.together_v2 import wire
 from together_operator.adapters.together_v2.http import ApiClient, Json, OnCall, Request
 from together_operator.domain import errors
 from together_operator.domain.together import (
+    V2,
     Config,
     Deployment,
     Endpoint,
@@ -58,6 +59,8 @@ class TogetherV2:
         limiter: of this key; by default the provider makes one.
         on_call: told of each call (method, resource, status code or failure).
     """
+
+    abilities = V2
 
     def __init__(
         self,
@@ -153,9 +156,15 @@ class TogetherV2:
         return await self._read(await self._path("models", "uploads", import_id), wire.import_job)
 
     async def start_import(
-        self, model_id: str, remote_url: SecretStr, token: SecretStr | None = None
+        self,
+        model_id: str,
+        remote_url: SecretStr,
+        token: SecretStr | None = None,
+        *,
+        new: NewModel | None = None,
     ) -> Import:
-        """Have Together fetch `remote_url` into a model."""
+        """Have Together fetch `remote_url` into a model, which must be there already."""
+        del new
         body = {"modelId": model_id, "remoteUrl": remote_url.get_secret_value()}
         secrets = [remote_url]
         if token is not None:

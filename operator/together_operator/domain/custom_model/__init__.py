@@ -21,7 +21,14 @@ from together_operator.domain.custom_model.observed import (
     is_imported,
 )
 from together_operator.domain.custom_model.registering import lost_model, registering
-from together_operator.domain.custom_model.status import afresh, busy, next_stage, planned
+from together_operator.domain.custom_model.status import (
+    afresh,
+    busy,
+    failed,
+    next_stage,
+    planned,
+)
+from together_operator.domain.failures import MOVE_TO_V2
 from together_operator.domain.outcome import After, Done
 from together_operator.domain.plan import AddFinalizer, Plan, has_finalizer, is_deleting
 from together_operator.domain.source import source_digest, source_text
@@ -90,6 +97,8 @@ def _drifted(o: Observed, now: datetime) -> ModelPlan | None:
     assert o.model is not None  # the rows before see to it
     spec = o.cm.spec
     internal = spec.visibility == Visibility.INTERNAL
+    if not o.abilities.change_models:
+        return _unchangeable(o, now) if internal else None
     visibility = RemoteVisibility.INTERNAL if internal else RemoteVisibility.PRIVATE
     change = ModelChange(
         description=None if o.model.description == spec.description else spec.description,
@@ -99,6 +108,14 @@ def _drifted(o: Observed, now: datetime) -> ModelPlan | None:
         return None
     say = busy("", Reason.UPDATING, "Updating description and visibility")
     return planned(o, now, say, After(0), UpdateModel(o.model.id, change))
+
+
+def _unchangeable(o: Observed, now: datetime) -> ModelPlan:
+    message = (
+        f"Together's {o.abilities.version} API can't set a model's visibility: remove "
+        f"spec.visibility. {MOVE_TO_V2}"
+    )
+    return failed(o, now, Situation(Health.STALLED, Reason.UNSUPPORTED_BY_API, message))
 
 
 def _ready(o: Observed, now: datetime) -> ModelPlan:

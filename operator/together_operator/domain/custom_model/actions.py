@@ -47,11 +47,15 @@ class DeleteModel:
 
 @dataclass(frozen=True, slots=True)
 class StartImport:
-    """Have Together fetch the source or its archive, for which an intent is stored."""
+    """Have Together fetch the source or its archive, for which an intent is stored.
+
+    `new` is for an API that creates the model with its import.
+    """
 
     model_id: str
     attempt: int
     source_digest: str
+    new: NewModel
 
 
 Action = (

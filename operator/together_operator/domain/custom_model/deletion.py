@@ -5,12 +5,19 @@ from __future__ import annotations
 from datetime import datetime
 
 from together_operator.api.v1alpha1 import CustomModel, DeletionPolicy
-from together_operator.domain.conditions import DELETION, Reason
+from together_operator.domain.conditions import DELETION, Health, Reason, Situation
 from together_operator.domain.custom_model.actions import DeleteJob, DeleteModel, ModelPlan
-from together_operator.domain.custom_model.observed import MODEL_INTENT, Observed, has_model
+from together_operator.domain.custom_model.observed import (
+    IMPORT_INTENT,
+    MODEL_INTENT,
+    Observed,
+    has_model,
+)
 from together_operator.domain.custom_model.status import busy, planned
+from together_operator.domain.failures import MOVE_TO_V2
 from together_operator.domain.outcome import After, Done
 from together_operator.domain.plan import (
+    RELEASE_ANNOTATION,
     Plan,
     RemoveFinalizer,
     has_finalizer,
@@ -18,6 +25,7 @@ from together_operator.domain.plan import (
     is_released,
     seconds_until_safe,
 )
+from together_operator.domain.together import ImportState, Model
 
 
 def deleting(o: Observed, now: datetime) -> ModelPlan | None:
@@ -56,7 +64,11 @@ def _deleting_model(o: Observed, now: datetime) -> ModelPlan:
     """The finalizer goes only after the record was seen to be absent."""
     intent = o.intent(MODEL_INTENT)
     known = has_model(o.cm)
+    if o.model is not None and o.model.placeholder:
+        return _deleting_placeholder(o, now, o.model)
     if o.model is not None and (known or o.is_ours(intent)):
+        if not o.abilities.delete_models:
+            return _undeletable(o, now, o.model)
         say = busy(DELETION, Reason.DELETING, f"Deleting model {o.model.name}")
         return planned(o, now, say, After(o.process.soon), DeleteModel(o.model.id))
     if intent is not None and not known:
@@ -64,4 +76,31 @@ def _deleting_model(o: Observed, now: datetime) -> ModelPlan:
         if wait > 0:
             say = busy(DELETION, Reason.SETTLING, "Making sure that no model appears after all")
             return planned(o, now, say, After(min(wait, o.process.poll)))
+    return Plan(o.cm.status, Done(), RemoveFinalizer())
+
+
+def _undeletable(o: Observed, now: datetime, model: Model) -> ModelPlan:
+    message = (
+        f"Together's {o.abilities.version} API can't delete models. Delete {model.name} in "
+        "Together's console, and this object goes by itself; or keep it there: set "
+        f"spec.deletionPolicy to Retain, or annotate the object with {RELEASE_ANNOTATION}=true. "
+        f"{MOVE_TO_V2}"
+    )
+    say = Situation(Health.STALLED, Reason.UNSUPPORTED_BY_API, message, DELETION)
+    return planned(o, now, say, After(o.process.poll))
+
+
+def _deleting_placeholder(o: Observed, now: datetime, model: Model) -> ModelPlan:
+    """Nothing is there now; but an import that runs, or may have been started, makes a model."""
+    intent = o.intent(IMPORT_INTENT)
+    wait = seconds_until_safe(intent, o.process, o.last_sent, now) if intent is not None else 0.0
+    if wait > 0:
+        words = f"Making sure that no model {model.name} appears after all"
+        say = busy(DELETION, Reason.SETTLING, words)
+        return planned(o, now, say, After(min(wait, o.process.poll)))
+    followed = o.cm.status.import_.job_id if o.cm.status.import_ is not None else None
+    job = next((job for job in o.imports if job.id == followed), None)
+    if job is not None and job.state in {ImportState.PENDING, ImportState.RUNNING}:
+        words = f"Waiting for the end of import {job.id}, which can't be cancelled"
+        return planned(o, now, busy(DELETION, Reason.DELETING, words), After(o.process.poll))
     return Plan(o.cm.status, Done(), RemoveFinalizer())

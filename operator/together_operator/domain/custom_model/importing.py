@@ -8,7 +8,13 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from together_operator.api.v1alpha1 import ImportStatus, Intent, ModelStatus, Progress
+from together_operator.api.v1alpha1 import (
+    AdoptionPolicy,
+    ImportStatus,
+    Intent,
+    ModelStatus,
+    Progress,
+)
 from together_operator.domain.conditions import Health, Reason, Situation
 from together_operator.domain.custom_model.actions import ModelPlan, StartImport
 from together_operator.domain.custom_model.observed import (
@@ -18,8 +24,9 @@ from together_operator.domain.custom_model.observed import (
     is_import_unvalidated,
     is_imported,
 )
-from together_operator.domain.custom_model.registering import lost_model
+from together_operator.domain.custom_model.registering import lost_model, new_model
 from together_operator.domain.custom_model.status import IMPORT, busy, failed, planned, started
+from together_operator.domain.failures import MOVE_TO_V2
 from together_operator.domain.outcome import After
 from together_operator.domain.plan import new_intent, seconds_until_safe
 from together_operator.domain.source import source_digest
@@ -61,9 +68,17 @@ def importing(o: Observed, now: datetime) -> ModelPlan | None:
 
 def _start(o: Observed, now: datetime, intent: Intent) -> ModelPlan:
     assert o.model is not None  # the rows before see to it
+    if not o.abilities.reimport and not o.model.placeholder:
+        message = (
+            f"Model {o.model.name} is there, and Together's {o.abilities.version} API can't import "
+            "into a model that is. Create another CustomModel for another source; or, if what is "
+            f"there is what you want, set spec.adoptionPolicy to Adopt. {MOVE_TO_V2}"
+        )
+        say = Situation(Health.STALLED, Reason.UNSUPPORTED_BY_API, message, IMPORT)
+        return failed(o, now, say, o.cm.status.model_copy(update={"intent": None}))
     say = busy(IMPORT, Reason.IMPORTING, f"Starting import, attempt {intent.attempt}")
     status = o.cm.status.model_copy(update={"intent": intent})
-    action = StartImport(o.model.id, intent.attempt, source_digest(o.cm.spec))
+    action = StartImport(o.model.id, intent.attempt, source_digest(o.cm.spec), new_model(o))
     return planned(o, now, say, After(0), action, status)
 
 
@@ -71,7 +86,10 @@ def _announced(o: Observed, now: datetime, intent: Intent) -> ModelPlan:
     """Look for what the intent may have started before anything is sent."""
     digest, _, before = intent.name.partition(":")
     newest = o.imports[0] if o.imports else None
-    if newest is not None and newest.id != before and o.is_ours(intent):
+    ours = o.is_ours(intent) or (
+        not o.abilities.reimport and o.cm.spec.adoption_policy == AdoptionPolicy.ADOPT
+    )
+    if newest is not None and newest.id != before and ours:
         say = busy(IMPORT, Reason.IMPORTING, newest.message or "Together fetches the model")
         status = started(o.cm.status, newest, intent.attempt, digest, now)
         return planned(o, now, say, After(0), status=status)

@@ -7,6 +7,7 @@ from datetime import datetime
 from enum import Enum
 
 from together_operator.api.v1alpha1 import (
+    AdoptionPolicy,
     CustomModel,
     CustomModelPhase,
     CustomModelStatus,
@@ -23,7 +24,15 @@ from together_operator.domain.plan import (
     is_untouched,
 )
 from together_operator.domain.source import SourceFacts, needs_archive, source_digest
-from together_operator.domain.together import Import, ImportState, Model, Revision, SupportedModel
+from together_operator.domain.together import (
+    V2,
+    Abilities,
+    Import,
+    ImportState,
+    Model,
+    Revision,
+    SupportedModel,
+)
 
 MODEL_INTENT = "Model"
 IMPORT_INTENT = "Import"
@@ -49,6 +58,7 @@ class Observed:
         jitter: from 0 up to 1, for the backoff of a failure.
         model: the record with the id in status, else the one that carries the wanted name.
         imports: of this model, newest first.
+        abilities: of the API that the object's key is used with.
         users: names of ModelDeployments in the namespace that refer to this object.
         last_sent: when this process last sent a create whose outcome it does not know.
     """
@@ -62,6 +72,7 @@ class Observed:
     base_models: tuple[SupportedModel, ...] = ()
     imports: tuple[Import, ...] = ()
     revision: Revision | None = None
+    abilities: Abilities = V2
     users: tuple[str, ...] = ()
     last_sent: datetime | None = None
 
@@ -92,6 +103,11 @@ def wanted_name(cm: CustomModel) -> str:
 def has_model(cm: CustomModel) -> bool:
     """True when status knows the record at Together."""
     return cm.status.model is not None and cm.status.model.id is not None
+
+
+def may_adopt(cm: CustomModel) -> bool:
+    """True when a model that carries the wanted name is to be taken over."""
+    return not has_model(cm) and cm.spec.adoption_policy == AdoptionPolicy.ADOPT
 
 
 def is_same_source(cm: CustomModel) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 
 from together_operator.api.v1alpha1 import AdoptionPolicy, ModelType
@@ -12,11 +13,13 @@ from together_operator.domain.custom_model.observed import (
     MODEL_INTENT,
     Observed,
     has_model,
+    is_imported,
     wanted_name,
 )
 from together_operator.domain.custom_model.status import (
     IMPORT,
     REGISTER,
+    adopted,
     busy,
     failed,
     next_stage,
@@ -25,12 +28,14 @@ from together_operator.domain.custom_model.status import (
 )
 from together_operator.domain.outcome import After
 from together_operator.domain.plan import new_intent, seconds_until_safe
+from together_operator.domain.source import source_digest
 from together_operator.domain.together import Model, NewModel
 
 
 def lost_model(o: Observed, now: datetime) -> ModelPlan | None:
     """The row for a record that was deleted behind our back: begin again with a new one."""
-    if not has_model(o.cm) or o.model is not None:
+    absent = o.model is None or (o.model.placeholder and is_imported(o.cm))
+    if not has_model(o.cm) or not absent:
         return None
     record = o.cm.status.model
     name = record.name if record is not None else ""
@@ -48,12 +53,14 @@ def registering(o: Observed, now: datetime) -> ModelPlan | None:
         return None
     if o.model is not None:
         return _found(o, now, o.model)
-    spec = o.cm.spec
-    wanted = spec.base_model or (o.source.base_model if o.source is not None else None)
-    base = catalog.resolve(wanted, o.base_models)
-    if isinstance(base, catalog.Unknown):
-        say = Situation(Health.STALLED, Reason.BASE_MODEL_UNKNOWN, base.message, REGISTER)
-        return failed(o, now, say)
+    new = new_model(o)
+    if o.abilities.base_models:
+        wanted = o.cm.spec.base_model or (o.source.base_model if o.source is not None else None)
+        base = catalog.resolve(wanted, o.base_models)
+        if isinstance(base, catalog.Unknown):
+            say = Situation(Health.STALLED, Reason.BASE_MODEL_UNKNOWN, base.message, REGISTER)
+            return failed(o, now, say)
+        new = replace(new, base_model_id=base.model_id)
     name, intent = wanted_name(o.cm), o.intent(MODEL_INTENT)
     if intent is not None:
         wait = seconds_until_safe(intent, o.process, o.last_sent, now)
@@ -63,15 +70,20 @@ def registering(o: Observed, now: datetime) -> ModelPlan | None:
     if intent is None or intent.holder != o.process.holder:
         attempt = intent.attempt + 1 if intent is not None else 1
         intent = new_intent(MODEL_INTENT, name, attempt, o.process, now)
-    new = NewModel(
-        name=name,
-        base_model_id=base.model_id,
-        type="adapter" if spec.type == ModelType.ADAPTER else "model",
-        description=spec.description,
-    )
     say = busy(REGISTER, Reason.REGISTERING, f"Creating model {name}")
     status = o.cm.status.model_copy(update={"intent": intent})
     return planned(o, now, say, After(0), CreateModel(new), status)
+
+
+def new_model(o: Observed) -> NewModel:
+    """What the spec wants to be created; its base is as the user wrote it, or empty."""
+    spec = o.cm.spec
+    return NewModel(
+        name=wanted_name(o.cm),
+        base_model_id=spec.base_model or "",
+        type="adapter" if spec.type == ModelType.ADAPTER else "model",
+        description=spec.description,
+    )
 
 
 def _found(o: Observed, now: datetime, model: Model) -> ModelPlan:
@@ -79,7 +91,10 @@ def _found(o: Observed, now: datetime, model: Model) -> ModelPlan:
     ours = o.is_ours(o.intent(MODEL_INTENT))
     if ours or o.cm.spec.adoption_policy == AdoptionPolicy.ADOPT:
         say = busy(IMPORT, Reason.IMPORTING, f"Model {model.name} is registered")
-        return planned(o, now, say, After(0), status=registered(o.cm.status, model))
+        status = registered(o.cm.status, model)
+        if not ours and o.revision is not None and o.revision.validation == "SUCCESS":
+            status = adopted(status, model, o.revision, source_digest(o.cm.spec))
+        return planned(o, now, say, After(0), status=status)
     message = (
         f"A model named {model.name} is already at Together and is not this object's. Choose "
         "another spec.modelName, or set spec.adoptionPolicy to Adopt to take it over."

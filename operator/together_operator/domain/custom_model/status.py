@@ -23,7 +23,7 @@ from together_operator.domain.custom_model.observed import (
 from together_operator.domain.failures import StageError
 from together_operator.domain.source import needs_archive
 from together_operator.domain.telling import Telling
-from together_operator.domain.together import Import, ImportState, Model
+from together_operator.domain.together import Import, ImportState, Model, Revision
 
 SOURCE, ARCHIVE, REGISTER, IMPORT = "SourceReady", "Archived", "Registered", "Imported"
 
@@ -109,6 +109,21 @@ def registered(status: CustomModelStatus, model: Model) -> CustomModelStatus:
     """Status once the model record is known to exist and to be ours."""
     record = ModelStatus(id=model.id, name=model.name)
     return status.model_copy(update={"model": record, "intent": None, "retry": None})
+
+
+def adopted(
+    status: CustomModelStatus, model: Model, revision: Revision, digest: str
+) -> CustomModelStatus:
+    """Status once a model was taken over with its weights: they count as the source's.
+
+    Nothing tells what a revision was imported from; who says Adopt says that it is this source.
+    """
+    done = ImportStatus(
+        state=ImportState.SUCCEEDED.value, message="adopted with the model", source_digest=digest
+    )
+    record = ModelStatus(id=model.id, name=model.name, revision=revision.id)
+    progress = Progress(stage="Done", percent=100, text="100%")
+    return status.model_copy(update={"import_": done, "model": record, "progress": progress})
 
 
 def started(

@@ -54,6 +54,8 @@ def deleting(o: Observed, now: datetime) -> DeploymentPlan | None:
     settling = _settling(o, now, DEPLOYMENT_INTENT, known=has_deployment(md))
     if settling is not None:
         return settling
+    if o.endpoint.placeholder:
+        return Plan(md.status, Done(), RemoveFinalizer())
     say = busy(DELETION, Reason.DELETING, f"Deleting endpoint {o.endpoint.name}")
     return planned(o, now, say, After(o.process.soon), DeleteEndpoint(o.endpoint.id))
 

@@ -144,8 +144,12 @@ def _followed(o: Observed, deployment: Deployment) -> ModelDeploymentStatus:
     )
     price = status.cost.per_replica_hour if status.cost is not None else None
     cents = float(price) * 100 if price is not None else None
+    endpoint = status.endpoint
+    if endpoint is not None and o.endpoint is not None:
+        endpoint = endpoint.model_copy(update={"name": o.endpoint.name})
     return status.model_copy(
         update={
+            "endpoint": endpoint,
             "deployment": seen,
             "replicas": replicas,
             "ready_replicas": deployment.ready_replicas,

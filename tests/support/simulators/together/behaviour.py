@@ -98,6 +98,9 @@ class Behaviour(_Settings):
     max_page: int = 500
     """Largest `limit` that lists accept."""
 
+    v1_closed: bool = False
+    """The account was moved to v2: v1 creates and starts no endpoints any more."""
+
     leak_urls: bool = False
     """Put the whole signed URL into messages of imports, as a careless service would."""
 

@@ -45,7 +45,9 @@ async def list_endpoints(call: Call) -> dict[str, Any]:
         return call.platform.views.endpoint(record, call.project)
 
     if not call.query("orderBy"):
-        return call.page(collection, view, where=lambda record: where(values(record)))
+        return call.page(
+            collection, view, where=lambda record: record.v1 is None and where(values(record))
+        )
     mine = [e for e in collection.newest_first() if e.project_id == call.project.id]
     return call.ordered(order(mine, call.query("orderBy")), view, where, values)
 

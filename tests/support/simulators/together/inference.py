@@ -98,7 +98,12 @@ class Inference:
     def _capability(self, deployment: Deployment) -> str:
         model = self._store.models.get(deployment.model_id)
         base = self._store.catalog.base(model.base_model_id if model else deployment.model_id)
-        return base[0].capability if base else ""
+        if base is not None:
+            return base[0].capability
+        # A model that came by v1 names no base: it is what its weights say.
+        architecture = model.latest.weights.architecture if model and model.latest else ""
+        same = (e for e in self._store.catalog.models if e.architecture == architecture)
+        return next((entry.capability for entry in same), "")
 
     async def _embedder(self, deployment: Deployment) -> weights.Embedder:
         model = self._store.models.get(deployment.model_id)

@@ -41,7 +41,8 @@ def inspect(files: dict[str, Path], type_: ModelType, architecture: str) -> Weig
 
     Args:
         files: local copies by their path in the source.
-        architecture: class name that the base model has, e.g. `Qwen3ForCausalLM`.
+        architecture: class name that the base model has, e.g. `Qwen3ForCausalLM`; empty
+            where no base is named (v1).
 
     Raises:
         LayoutError: with the reason.
@@ -50,7 +51,7 @@ def inspect(files: dict[str, Path], type_: ModelType, architecture: str) -> Weig
         return _inspect_adapter(files)
     config = _config(files)
     found = config.get("architectures") or [""]
-    if found[0] != architecture:
+    if architecture and found[0] != architecture:
         raise LayoutError(
             f"architecture {found[0] or 'unknown'!r} in config.json does not match the base "
             f"model's {architecture!r}"

@@ -20,6 +20,7 @@ from tests.support.simulators.together.models import Models
 from tests.support.simulators.together.records import Model
 from tests.support.simulators.together.rollouts import Rollouts
 from tests.support.simulators.together.store import Project, Store
+from tests.support.simulators.together.v1 import V1
 from tests.support.simulators.together.views import EndpointViews
 
 
@@ -69,6 +70,7 @@ class Platform:
         self.deployments = Deployments(self.store, self.models, self.lifecycle)
         self.rollouts = Rollouts(self.store, self.lifecycle, timing, self.behaviour)
         self.inference = Inference(self.store, self.lifecycle, self.blobs, seed=seed)
+        self.v1 = V1(self.store, self.imports, self.lifecycle)
         self.views = EndpointViews(self.store, self.lifecycle)
 
     def behave(self, behaviour: Behaviour) -> None:

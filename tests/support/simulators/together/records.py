@@ -129,6 +129,16 @@ class Event(BaseModel):
     fields: dict[str, Any] = Field(default_factory=dict)
 
 
+class V1Endpoint(BaseModel):
+    """What only an endpoint of the legacy API has."""
+
+    id: str
+    display_name: str
+    hardware: str
+    min_replicas: int
+    max_replicas: int
+
+
 class Endpoint(Record):
     """An endpoint. `name` is bare."""
 
@@ -137,6 +147,7 @@ class Endpoint(Record):
     split: list[Split] = Field(default_factory=list)
     events: list[Event] = Field(default_factory=list)
     active_rollout_id: str | None = None
+    v1: V1Endpoint | None = None
 
 
 class Step(BaseModel):

@@ -12,7 +12,7 @@ from aiohttp import web
 from pydantic import SecretStr
 
 from tests.support.simulators.hosting import AsyncServer
-from tests.support.simulators.together import control, inference_routes, routes
+from tests.support.simulators.together import control, inference_routes, routes, v1_routes
 from tests.support.simulators.together.audit import AuditEntry
 from tests.support.simulators.together.behaviour import Behaviour
 from tests.support.simulators.together.catalog import Catalog, default_catalog
@@ -210,6 +210,7 @@ def application(platform: Platform) -> web.Application:
     control.add_routes(app)
     inference_routes.add_routes(app)
     routes.add_routes(app)
+    v1_routes.add_routes(app)
 
     async def unknown(request: web.Request) -> web.Response:
         return web.json_response(not_found("route", request.path).body(), status=404)

@@ -20,6 +20,7 @@ R = TypeVar("R", bound=Record)
 PLATFORM = web.AppKey("platform", Platform)
 _HTML = "<html><head><title>502 Bad Gateway</title></head><body>upstream error</body></html>"
 _DEFAULT_LIMIT = 50
+_MANAGEMENT = ("/v2/", "/v1/models", "/v1/endpoints")
 
 
 @dataclass(slots=True)
@@ -267,7 +268,7 @@ def _log_refused(request: web.Request, raw: bytes, fault: Fault, status: int) ->
 def _log(
     request: web.Request, raw: bytes, call: Call | None, status: int, fault: Fault | None
 ) -> None:
-    if request.method == "GET" or not request.path.startswith("/v2/"):
+    if request.method == "GET" or not request.path.startswith(_MANAGEMENT):
         return
     platform = request.app[PLATFORM]
     try:
