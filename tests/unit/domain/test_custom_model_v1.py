@@ -10,6 +10,7 @@ from tests.unit.domain import situations as s
 from tests.unit.domain.situations import ANOTHER, FOUND, HUB, MODEL, PASSED
 
 from together_operator.api.v1alpha1 import CustomModel, ModelStatus
+from together_operator.domain.custom_model import decide
 from together_operator.domain.custom_model.actions import Action, CreateModel, StartImport
 from together_operator.domain.custom_model.observed import Observed, is_imported, may_adopt
 from together_operator.domain.outcome import After, Done, Failed, Outcome
@@ -118,7 +119,7 @@ def test_the_way_up(
 
 def test_what_v1_cannot_do_is_told_with_every_way_out() -> None:
     cm = named(s.imported(deleted=True))
-    plan = s.decide(look(cm, model=LISTED), s.NOW)
+    plan = decide(look(cm, model=LISTED), s.NOW)
     assert s.told(plan.status)[:2] == ("stalled", "UnsupportedByAPI")
     assert (plan.outcome, plan.action) == (After(s.PROCESS.poll), None)
     words = s.message(plan.status)
@@ -168,7 +169,7 @@ def test_what_v1_cannot_do_is_told_with_every_way_out() -> None:
     ],
 )
 def test_the_way_down(observed: Observed, outcome: Outcome, action: Action | None) -> None:
-    plan = s.decide(observed, s.NOW)
+    plan = decide(observed, s.NOW)
     assert (plan.outcome, plan.action) == (outcome, action), s.show(plan)
 
 
@@ -193,6 +194,6 @@ def test_a_revision_that_is_not_validated_is_not_adopted(validation: str) -> Non
 
 def test_an_adopted_model_is_imported_anew_when_its_source_changes() -> None:
     observed = s.look(s.found(ADOPT), model=MODEL, revision=PASSED, source=FOUND)
-    after = s.given(s.found(ADOPT), **dict(s.decide(observed, s.NOW).status))
+    after = s.given(s.found(ADOPT), **dict(decide(observed, s.NOW).status))
     changed = s.edited(after, {**s.OTHER_HUB, "adoptionPolicy": "Adopt"})
     assert not is_imported(changed)
