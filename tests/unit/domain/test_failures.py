@@ -24,6 +24,7 @@ ERRORS: dict[type[errors.OperatorError], errors.OperatorError] = {
     errors.Rejected: errors.Rejected("description is too long"),
     errors.Unauthorized: errors.Unauthorized("invalid api key"),
     errors.Forbidden: errors.Forbidden("not allowed"),
+    errors.Unsupported: errors.Unsupported("v1 can't"),
     errors.RateLimited: errors.RateLimited("slow down"),
     errors.Unavailable: errors.Unavailable("no connection"),
     errors.Ambiguous: errors.Ambiguous("the answer was lost"),
@@ -38,6 +39,7 @@ ELSEWHERE = {
     errors.Rejected: (STALLED, Reason.REJECTED),
     errors.Unauthorized: (STALLED, Reason.UNAUTHORIZED),
     errors.Forbidden: (STALLED, Reason.FORBIDDEN),
+    errors.Unsupported: (STALLED, Reason.UNSUPPORTED_BY_API),
     errors.RateLimited: (PROGRESSING, Reason.RATE_LIMITED),
     errors.Unavailable: (PROGRESSING, Reason.UNAVAILABLE),
     errors.Ambiguous: (PROGRESSING, Reason.ANSWER_LOST),
@@ -98,6 +100,7 @@ def test_the_message_begins_with_the_error_s_own_words(
         pytest.param(errors.NotFound, SOURCE, "Check the name", id="404, source"),
         pytest.param(errors.Rejected, REGISTER, "Change what the message names", id="422"),
         pytest.param(errors.Ambiguous, REGISTER, "looked for before", id="answer lost"),
+        pytest.param(errors.Unsupported, REGISTER, "API_VERSION=v2", id="v1"),
     ],
 )
 def test_where_a_person_can_do_something_the_message_says_what(
