@@ -388,6 +388,7 @@ def _deployment(deployment: SdkDeployment) -> Deployment:
         state=DeploymentState(status.state.removeprefix("DEPLOYMENT_STATE_")),
         model=deployment.model,
         config=deployment.config,
+        hardware=deployment.hardware or "",
         message=status.message,
         min_replicas=scaling.min_replicas or 0,
         max_replicas=scaling.max_replicas or 0,

@@ -242,6 +242,7 @@ class Deployment:
     state: DeploymentState
     model: str = ""
     config: str = ""
+    hardware: str = ""
     message: str = ""
     min_replicas: int = 0
     max_replicas: int = 0

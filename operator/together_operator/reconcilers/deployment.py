@@ -13,7 +13,7 @@ from together_operator.api.v1alpha1 import (
     ModelDeploymentStatus,
 )
 from together_operator.domain import deployment as domain
-from together_operator.domain.deployment import actions, observed, status
+from together_operator.domain.deployment import actions, observed, status, target
 from together_operator.domain.deployment.observed import Fact, Observed
 from together_operator.domain.errors import NotFound, Unavailable
 from together_operator.domain.failures import StageError, during
@@ -100,8 +100,8 @@ class DeploymentReconciler(Reconciler[ModelDeployment, Status, Observed, actions
             endpoint = await self._endpoint(resource, account)
             seen = replace(seen, endpoint=endpoint)
             if endpoint is not None and not observed.looks_settled(resource, endpoint):
-                seen = replace(seen, deployment=await self._deployment(resource, account, endpoint))
-            if Fact.CONFIGS in facts:
+                found = await self._deployments(resource, account, endpoint)
+                seen = replace(seen, deployments=found)
                 seen = await self._with_configs(seen, account)
         return seen
 
@@ -130,24 +130,21 @@ class DeploymentReconciler(Reconciler[ModelDeployment, Status, Observed, actions
             self._distrust_absence(md)
             return None
 
-    async def _deployment(
+    async def _deployments(
         self, md: ModelDeployment, account: Account, endpoint: Endpoint
-    ) -> Deployment | None:
-        """Ours on the endpoint: by the id that status has, else by its derived name."""
+    ) -> tuple[Deployment, ...]:
+        """Ours on the endpoint: by their derived names, or by the id that status has."""
         try:
             found = await account.provider.list_deployments(endpoint.id)
         except NotFound:
-            return None  # the endpoint went between the two looks; the next one sees it
+            return ()  # the endpoint went between the two looks; the next one sees it
+        cluster = self.world.process.cluster_id
+        ours = tuple(d for d in found if observed.is_our_deployment(md, cluster, d))
         record = md.status.deployment
-        name = observed.deployment_name(md, self.world.process.cluster_id)
-        for deployment in found:
-            if deployment.name.rpartition("/")[2] == name:
-                return deployment
-            if record is not None and record.id == deployment.id:
-                return deployment
-        if record is not None and record.id is not None:
+        known = record.id if record is not None else None
+        if known is not None and all(deployment.id != known for deployment in ours):
             self._distrust_absence(md)
-        return None
+        return ours
 
     def _distrust_absence(self, md: ModelDeployment) -> None:
         """What was created a moment ago may not be visible yet."""
@@ -160,12 +157,12 @@ class DeploymentReconciler(Reconciler[ModelDeployment, Status, Observed, actions
             raise Unavailable("What was created is not visible at Together yet")
 
     async def _with_configs(self, seen: Observed, account: Account) -> Observed:
-        record = seen.model.status.model if seen.model is not None else None
-        if record is None or record.id is None or seen.deployment is not None:
+        served = target.served_model(seen)
+        if served is None or not target.needs_configs(seen):
             return seen
         return replace(
             seen,
-            configs=await account.configs(record.id),
+            configs=await account.configs(served.id),
             instance_types=await account.instance_types(),
         )
 

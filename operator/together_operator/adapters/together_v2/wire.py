@@ -159,6 +159,7 @@ def deployment(data: Json) -> Deployment:
         state=_deployment_state(_enum(status, "state", "DEPLOYMENT_STATE_")),
         model=_text(data, "model"),
         config=_text(data, "config"),
+        hardware=_text(data, "hardware"),
         message=scrub(status.get("message")),
         min_replicas=_integer(scaling, "minReplicas"),
         max_replicas=_integer(scaling, "maxReplicas"),

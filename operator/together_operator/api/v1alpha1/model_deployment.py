@@ -200,6 +200,10 @@ class DeploymentStatus(ApiModel):
         default=None, description="Id of the model's revision that it serves (rv_...)."
     )
     message: str | None = Field(default=None, description="Together's words about the state.")
+    request: str | None = Field(
+        default=None,
+        description="Digest of what the spec said about hardware and config when it was made.",
+    )
 
 
 class Cost(ApiModel):

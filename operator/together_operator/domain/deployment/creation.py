@@ -8,7 +8,7 @@ from together_operator.api.v1alpha1 import (
     AdoptionPolicy,
     CustomModelPhase,
     DeploymentStatus,
-    ModelStatus,
+    Intent,
 )
 from together_operator.domain.conditions import Reason
 from together_operator.domain.deployment.actions import (
@@ -16,12 +16,11 @@ from together_operator.domain.deployment.actions import (
     CreateEndpoint,
     DeploymentPlan,
 )
-from together_operator.domain.deployment.hardware import NoChoice, choose
+from together_operator.domain.deployment.hardware import NoChoice
 from together_operator.domain.deployment.observed import (
     DEPLOYMENT_INTENT,
     ENDPOINT_INTENT,
     Observed,
-    deployment_name,
     has_deployment,
     has_endpoint,
     wanted_name,
@@ -37,6 +36,7 @@ from together_operator.domain.deployment.status import (
     with_deployment,
     with_endpoint,
 )
+from together_operator.domain.deployment.target import wanted_target
 from together_operator.domain.outcome import After
 from together_operator.domain.plan import is_deleting, new_intent, seconds_until_safe
 from together_operator.domain.together import Endpoint, NewDeployment
@@ -154,38 +154,39 @@ def creating_deployment(o: Observed, now: datetime) -> DeploymentPlan | None:
 
 def _create(o: Observed, now: datetime) -> DeploymentPlan:
     assert o.endpoint is not None  # the rows before see to it
-    assert o.model is not None
-    assert o.model.status.model is not None
-    choice = choose(o.md.spec, o.configs, o.instance_types)
-    if isinstance(choice, NoChoice):
-        return failed(o, now, stalled(DEPLOY, Reason.NO_CONFIG, choice.message))
-    name, intent = deployment_name(o.md, o.process.cluster_id), o.intent(DEPLOYMENT_INTENT)
-    if intent is None or intent.holder != o.process.holder:
-        attempt = intent.attempt + 1 if intent is not None else 1
-        intent = new_intent(DEPLOYMENT_INTENT, name, attempt, o.process, now)
-    model, config, replicas = o.model.status.model, choice.config, o.md.spec.replicas
-    resource = f"projects/{o.endpoint.project_id}/models/{model.id}"
-    if model.revision is not None:
-        resource += f"/revisions/{model.revision}"
-    record = DeploymentStatus(
-        name=name, config=config.id, hardware=config.instance_type, revision=model.revision
-    )
+    target = wanted_target(o)
+    assert target is not None
+    if isinstance(target, NoChoice):
+        return failed(o, now, stalled(DEPLOY, Reason.NO_CONFIG, target.message))
+    replicas = o.md.spec.replicas
     action = CreateDeployment(
         endpoint_id=o.endpoint.id,
-        new=NewDeployment(name, resource, config.resource, replicas, replicas),
-        record=record,
-        model=ModelStatus(id=model.id, name=model.name, revision=model.revision),
+        new=NewDeployment(
+            target.name, target.served.resource, target.config.resource, replicas, replicas
+        ),
+        record=target.record,
+        model=target.served.status,
     )
-    say = busy(DEPLOY, Reason.CREATING_DEPLOYMENT, f"Deploying on {config.instance_type}")
+    say = busy(DEPLOY, Reason.CREATING_DEPLOYMENT, f"Deploying on {target.config.instance_type}")
     status = o.md.status.model_copy(
         update={
-            "intent": intent,
+            "intent": deployment_intent(o, target.name, now),
             "model": action.model,
-            "deployment": record,
-            "cost": cost(choice.cents_per_hour, replicas),
+            "deployment": target.record,
+            "cost": cost(target.cents_per_hour, replicas),
             "replicas": replicas,
             "ready_replicas": 0,
             "replicas_text": f"0/{replicas}",
         }
     )
     return planned(o, now, say, After(o.process.soon), action, status)
+
+
+def deployment_intent(o: Observed, name: str, now: datetime) -> Intent:
+    """The intent to create deployment `name`: the stored one, if this process stored it."""
+    intent = o.intent(DEPLOYMENT_INTENT)
+    if intent is not None and (intent.holder, intent.name) == (o.process.holder, name):
+        return intent
+    same = intent is not None and intent.name == name
+    attempt = intent.attempt + 1 if intent is not None and same else 1
+    return new_intent(DEPLOYMENT_INTENT, name, attempt, o.process, now)

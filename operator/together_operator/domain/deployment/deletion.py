@@ -32,6 +32,8 @@ from together_operator.domain.plan import (
 )
 from together_operator.domain.together import Deployment, DeploymentState, Endpoint
 
+_DOWN = frozenset({DeploymentState.STOPPED, DeploymentState.FAILED})
+
 
 def deleting(o: Observed, now: datetime) -> DeploymentPlan | None:
     """The row for an object that somebody deleted."""
@@ -49,8 +51,8 @@ def deleting(o: Observed, now: datetime) -> DeploymentPlan | None:
         return _settling(o, now, ENDPOINT_INTENT, known=has_endpoint(md)) or Plan(
             md.status, Done(), RemoveFinalizer()
         )
-    if o.deployment is not None:
-        return _removing(o, now, o.endpoint, o.deployment)
+    if o.deployments:
+        return _removing(o, now, o.endpoint, o.deployments)
     settling = _settling(o, now, DEPLOYMENT_INTENT, known=has_deployment(md))
     if settling is not None:
         return settling
@@ -83,16 +85,22 @@ def _settling(o: Observed, now: datetime, kind: str, *, known: bool) -> Deployme
 
 
 def _removing(
-    o: Observed, now: datetime, endpoint: Endpoint, deployment: Deployment
+    o: Observed, now: datetime, endpoint: Endpoint, deployments: tuple[Deployment, ...]
 ) -> DeploymentPlan:
-    if deployment.state not in {DeploymentState.STOPPED, DeploymentState.FAILED}:
-        say = busy(DELETION, Reason.DELETING, f"Stopping deployment {deployment.name}")
-        running = deployment.max_replicas > 0
-        stop = ScaleDeployment(endpoint.id, deployment.id, 0) if running else None
-        return planned(o, now, say, After(o.process.soon), stop)
-    rest = tuple(share for share in endpoint.traffic if share.deployment_id != deployment.id)
+    up = [d for d in deployments if d.state not in _DOWN]
+    running = next((d for d in up if d.max_replicas > 0), None)
+    if running is not None:
+        say = busy(DELETION, Reason.DELETING, f"Stopping deployment {running.name}")
+        stop = ScaleDeployment(endpoint.id, running.id, 0)
+        return planned(o, now, say, After(o.process.soon if len(up) == 1 else 0), stop)
+    if up:
+        say = busy(DELETION, Reason.DELETING, f"Stopping deployment {up[0].name}")
+        return planned(o, now, say, After(o.process.soon))
+    ours = {deployment.id for deployment in deployments}
+    rest = tuple(share for share in endpoint.traffic if share.deployment_id not in ours)
+    first = deployments[0]
     if len(rest) != len(endpoint.traffic):
-        say = busy(DELETION, Reason.DELETING, f"Taking {deployment.name} out of the traffic split")
+        say = busy(DELETION, Reason.DELETING, f"Taking {first.name} out of the traffic split")
         return planned(o, now, say, After(0), SetTraffic(endpoint.id, rest, endpoint.etag))
-    say = busy(DELETION, Reason.DELETING, f"Deleting deployment {deployment.name}")
-    return planned(o, now, say, After(o.process.soon), DeleteDeployment(endpoint.id, deployment.id))
+    say = busy(DELETION, Reason.DELETING, f"Deleting deployment {first.name}")
+    return planned(o, now, say, After(o.process.soon), DeleteDeployment(endpoint.id, first.id))

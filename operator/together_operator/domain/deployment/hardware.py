@@ -25,15 +25,22 @@ class NoChoice:
 
 
 def choose(
-    spec: ModelDeploymentSpec, configs: Sequence[Config], prices: Sequence[InstanceType]
+    spec: ModelDeploymentSpec,
+    configs: Sequence[Config],
+    prices: Sequence[InstanceType],
+    current: str | None = None,
 ) -> Choice | NoChoice:
-    """The cheapest config that fits the spec; without prices, the one with fewest accelerators."""
+    """The cheapest config that fits the spec; without prices, the one with fewest accelerators.
+
+    The `current` one (its id) is kept as long as it fits: a price that changes moves nobody.
+    """
     by_name = {price.name: price.cents_per_hour for price in prices}
     choices = [Choice(config, by_name.get(config.instance_type)) for config in configs]
     fitting = [choice for choice in choices if _fits(spec, choice.config)]
     if not fitting:
         return NoChoice(_message(spec, choices))
-    return min(fitting, key=_rank)
+    kept = (choice for choice in fitting if choice.config.id == current)
+    return next(kept, min(fitting, key=_rank))
 
 
 def _rank(choice: Choice) -> tuple[float, int, str, str]:

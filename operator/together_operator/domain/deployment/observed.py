@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import Enum
 
 from together_operator.api.v1alpha1 import (
@@ -13,7 +13,7 @@ from together_operator.api.v1alpha1 import (
     ModelDeployment,
     ModelDeploymentPhase,
 )
-from together_operator.domain.names import derived_name, remote_name
+from together_operator.domain.names import MAX_LABEL, derived_name, remote_name
 from together_operator.domain.plan import (
     Process,
     has_finalizer,
@@ -29,15 +29,18 @@ from together_operator.domain.together import (
     InstanceType,
 )
 
+DIGEST_LENGTH = 8
+"""Characters of a deployment's name that tell the settings it was made with."""
+
 ENDPOINT_INTENT = "Endpoint"
 DEPLOYMENT_INTENT = "Deployment"
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Fact(Enum):
     """Something that has to be looked at before a decision can be made."""
 
     MODEL = "model"
-    CONFIGS = "configs"
     ENDPOINT = "endpoint"
     DEPLOYMENTS = "deployments"
 
@@ -49,8 +52,9 @@ class Observed:
     Args:
         jitter: from 0 up to 1, for the backoff of a failure.
         model: the CustomModel that is referred to.
+        configs: of that model; None when they were not looked at, because none has to be chosen.
         endpoint: the one with the id in status, else the one that carries the wanted name.
-        deployment: ours on that endpoint; None also when deployments were not looked at.
+        deployments: ours on that endpoint; empty also when they were not looked at.
         last_sent: when this process last sent a create whose outcome it does not know.
     """
 
@@ -58,16 +62,31 @@ class Observed:
     process: Process
     jitter: float = 0.0
     model: CustomModel | None = None
-    configs: tuple[Config, ...] = ()
+    configs: tuple[Config, ...] | None = None
     instance_types: tuple[InstanceType, ...] = ()
     endpoint: Endpoint | None = None
-    deployment: Deployment | None = None
+    deployments: tuple[Deployment, ...] = ()
     last_sent: datetime | None = None
 
     @property
     def resource(self) -> ModelDeployment:
         """The object."""
         return self.md
+
+    @property
+    def deployment(self) -> Deployment | None:
+        """The current one of ours, which has the traffic: the one that status names, else (status
+        can be lost) the one with the largest weight, else the newest."""
+        record = self.md.status.deployment
+        known = record.id if record is not None else None
+        weights = (
+            {s.deployment_id: s.weight for s in self.endpoint.traffic} if self.endpoint else {}
+        )
+
+        def rank(found: Deployment) -> tuple[bool, float, datetime]:
+            return found.id == known, weights.get(found.id, 0.0), found.created_at or _EPOCH
+
+        return max(self.deployments, key=rank, default=None)
 
     def intent(self, kind: str) -> Intent | None:
         """The stored intent, if it is of `kind`."""
@@ -84,9 +103,17 @@ def wanted_name(md: ModelDeployment) -> str:
     return md.spec.endpoint_name or remote_name(md.metadata.namespace, md.metadata.name)
 
 
-def deployment_name(md: ModelDeployment, cluster_id: str) -> str:
-    """Name of our deployment on the endpoint; nobody else derives the same."""
-    return derived_name(md.metadata.name, "serve", cluster_id, md.metadata.uid)
+def name_prefix(md: ModelDeployment, cluster_id: str) -> str:
+    """What the names of all our deployments begin with; nobody else derives the same."""
+    limit = MAX_LABEL - DIGEST_LENGTH - 1
+    return derived_name(md.metadata.name, "serve", cluster_id, md.metadata.uid, limit=limit)
+
+
+def is_our_deployment(md: ModelDeployment, cluster_id: str, found: Deployment) -> bool:
+    """True for one that this object made, or took over as its status says."""
+    bare, prefix = found.name.rpartition("/")[2], name_prefix(md, cluster_id)
+    record = md.status.deployment
+    return bare.startswith(f"{prefix}-") or (record is not None and record.id == found.id)
 
 
 def has_endpoint(md: ModelDeployment) -> bool:
@@ -143,7 +170,4 @@ def wanted_facts(md: ModelDeployment) -> frozenset[Fact]:
         if nothing or is_released(md) or md.spec.deletion_policy == DeletionPolicy.RETAIN:
             return frozenset()
         return frozenset({Fact.ENDPOINT, Fact.DEPLOYMENTS})
-    facts = {Fact.ENDPOINT, Fact.DEPLOYMENTS}
-    if not has_deployment(md):
-        facts |= {Fact.MODEL, Fact.CONFIGS}
-    return frozenset(facts)
+    return frozenset({Fact.MODEL, Fact.ENDPOINT, Fact.DEPLOYMENTS})

@@ -99,6 +99,8 @@ def with_deployment(
             "name": deployment.name,
             "state": deployment.state.value,
             "message": deployment.message or None,
+            "config": record.config or deployment.config.rpartition("/")[2] or None,
+            "hardware": record.hardware or deployment.hardware or None,
         }
     )
     return status.model_copy(
