@@ -24,11 +24,16 @@ INITIAL_STATUS = {"observedGeneration": -1}
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One commit. `before` is None for a new object, `after` for one that is gone."""
+    """One commit. `before` is None for a new object, `after` for one that is gone.
+
+    Args:
+        last: how an object that is gone was last, as the DELETED event tells it.
+    """
 
     kind: str
     before: Body | None
     after: Body | None
+    last: Body | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +57,9 @@ class Weather:
 class ApiServer:
     """Objects of all kinds. Bodies that it hands out are never changed afterwards."""
 
-    def __init__(self, loop: VirtualLoop) -> None:
+    def __init__(self, loop: VirtualLoop, uids: str = "uid-") -> None:
         self._loop = loop
+        self._prefix = uids
         self._objects: dict[tuple[str, Key], Body] = {}
         self._versions = itertools.count(1)
         self._uids = itertools.count(1)
@@ -82,7 +88,7 @@ class ApiServer:
         body |= {"apiVersion": API_VERSION, "status": dict(INITIAL_STATUS)}
         body["metadata"] = {
             **metadata,
-            "uid": f"uid-{next(self._uids):04}",
+            "uid": f"{self._prefix}{next(self._uids):04}",
             "generation": 1,
             "creationTimestamp": self._stamp(),
         }
@@ -111,7 +117,7 @@ class ApiServer:
     def write_status(self, kind: str, body: Body, status: Mapping[str, Any]) -> Body:
         """PUT to /status: everything but the status is left alone."""
         before = self._current(kind, body)
-        return self._commit(kind, before, {**before, "status": copy.deepcopy(dict(status))})
+        return self._commit(kind, before, {**before, "status": dict(status)})
 
     def set_finalizers(self, kind: str, body: Body, finalizers: Sequence[str]) -> Body | None:
         """Merge-patch of the finalizers; None when the object is not there."""
@@ -163,7 +169,7 @@ class ApiServer:
         del self._objects[kind, key_of(before)]
         gone = last or before
         gone = {**gone, "metadata": {**gone["metadata"], "resourceVersion": version}}
-        self._tell(Change(kind, gone, None))
+        self._tell(Change(kind, before, None, gone))
 
     def _tell(self, change: Change) -> None:
         for observer in self.observers:
@@ -214,7 +220,7 @@ class Watch:
             self._gap_ends = self.loop.time() + self.weather.gap
             self.loop.call_at(self._gap_ends, self._list)
             return
-        body = change.after if change.after is not None else change.before
+        body = change.after if change.after is not None else change.last
         assert body is not None
         again = self.rng.random() < self.weather.repeats
         for _ in range(2 if again else 1):

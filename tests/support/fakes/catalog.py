@@ -1,37 +1,69 @@
-"""What the faked platform offers: base models, configs, prices."""
+"""What the faked platform offers: base models, configs, prices, all of them the simulator's own."""
 
 from __future__ import annotations
 
+from tests.support.simulators.together.catalog import (
+    PLATFORM_PROJECT,
+    REGIONS,
+    default_catalog,
+)
 from together_operator.domain.together import Config, InstanceType, SupportedModel
 
 EMBEDDING = "sentence-transformers/all-MiniLM-L6-v2"
 CHAT = "Qwen/Qwen2.5-0.5B-Instruct"
-_OTHER = "Qwen/Qwen3-8B"
+_ALL = default_catalog()
 BASES = {
-    "ml_base_embedding": SupportedModel(
-        EMBEDDING, "ml_base_embedding", "BertModel", ("CAPABILITY_EMBEDDING",)
-    ),
-    "ml_base_chat": SupportedModel(CHAT, "ml_base_chat", "Qwen2ForCausalLM", ("CAPABILITY_CHAT",)),
-    "ml_base_other": SupportedModel(
-        _OTHER, "ml_base_other", "Qwen3ForCausalLM", ("CAPABILITY_CHAT",)
-    ),
+    variant.model_id: SupportedModel(
+        variant.model_name, variant.model_id, model.architecture, (model.capability,)
+    )
+    for model in _ALL.models
+    for variant in model.variants
 }
-PLATFORM = "proj_platform"
-INSTANCES = (
-    InstanceType("1xnvidia-l40s-48gb", "nvidia-l40s-48gb", 1, 210.0, 48.0, {"us-central-4": 10}),
-    InstanceType("1xnvidia-h100-80gb", "nvidia-h100-80gb", 1, 336.0, 80.0, {"us-central-4": 3}),
+_CONFIGS = {
+    variant.model_id: [
+        Config(c.id, PLATFORM_PROJECT, c.accelerator, c.count, c.optimization)
+        for c in variant.configs
+    ]
+    for model in _ALL.models
+    for variant in model.variants
+}
+INSTANCES = tuple(
+    InstanceType(
+        name=i.name,
+        gpu=i.name.partition("x")[2],
+        count=i.gpu_count,
+        cents_per_hour=float(i.cents_per_hour),
+        gpu_memory_gib=float(i.gpu_memory_gib),
+        headroom=dict.fromkeys(REGIONS, 10),
+    )
+    for i in _ALL.instance_types
 )
+_PRICES = {i.name: i.cents_per_hour for i in INSTANCES}
+_PRICES_BY_CONFIG = {
+    config.resource: _PRICES[config.instance_type]
+    for configs_ in _CONFIGS.values()
+    for config in configs_
+}
+
+
+def find(search: str) -> list[SupportedModel]:
+    """Entries whose deployable name, or whose model's, holds a text, without case."""
+    wanted = search.lower()
+    entries = [
+        SupportedModel(name, variant.model_id, model.architecture, (model.capability,))
+        for model in _ALL.models
+        for variant in model.variants
+        # A model of one quantization goes by both of its names.
+        for name in dict.fromkeys(
+            (model.name, variant.model_name) if len(model.variants) == 1 else (variant.model_name,)
+        )
+    ]
+    return [entry for entry in entries if wanted in entry.name.lower()]
 
 
 def configs(base_id: str) -> list[Config]:
     """Configs of a base model."""
-    if base_id not in BASES:
-        return []
-    return [
-        Config(f"cr_{base_id}_{instance.gpu}_{word}", PLATFORM, instance.gpu, 1, word)
-        for instance in INSTANCES
-        for word in ("balanced", "throughput")
-    ]
+    return list(_CONFIGS.get(base_id, ()))
 
 
 def is_compatible(config: str, base_id: str) -> bool:
@@ -41,4 +73,4 @@ def is_compatible(config: str, base_id: str) -> bool:
 
 def cents_per_hour(config: str) -> float:
     """Price of a replica with a config, given by its resource name."""
-    return next((i.cents_per_hour for i in INSTANCES if f"_{i.gpu}_" in config), 0.0)
+    return _PRICES_BY_CONFIG.get(config, 0.0)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from pydantic import SecretStr
 
 from tests.support.fakes.api_server import ApiServer
-from tests.support.fakes.network import Wire
+from tests.support.fakes.network import ACTING_FOR, Wire
 from tests.support.fakes.stores import Stores
 from tests.support.fakes.virtual_time import VirtualLoop
 from together_operator.api.v1alpha1 import ArchiveStatus, Progress
@@ -19,7 +19,7 @@ from together_operator.engine.store import Body, Key
 
 
 class FakeObjects:
-    """`Objects` of one kind."""
+    """`Objects` of one kind. Whoever reads or writes an object acts on its behalf from then on."""
 
     def __init__(self, server: ApiServer, wire: Wire, kind: str) -> None:
         self._server = server
@@ -28,10 +28,14 @@ class FakeObjects:
 
     async def get(self, key: Key) -> Body | None:
         """The live object, or None."""
-        return await self._wire.read("kubernetes.get", lambda _: self._server.get(self._kind, key))
+        body = await self._wire.read("kubernetes.get", lambda _: self._server.get(self._kind, key))
+        if body is not None:
+            ACTING_FOR.set(body["metadata"]["uid"])
+        return body
 
     async def write_status(self, body: Body, status: Mapping[str, Any]) -> Body:
         """Replace the status."""
+        ACTING_FOR.set(body["metadata"]["uid"])
         return await self._wire.write(
             "kubernetes.write_status",
             lambda: self._server.write_status(self._kind, body, status),
@@ -40,6 +44,7 @@ class FakeObjects:
 
     async def set_finalizers(self, body: Body, finalizers: Sequence[str]) -> Body | None:
         """Replace the finalizers."""
+        ACTING_FOR.set(body["metadata"]["uid"])
         return await self._wire.write(
             "kubernetes.set_finalizers",
             lambda: self._server.set_finalizers(self._kind, body, finalizers),
@@ -58,6 +63,14 @@ class SecretVault:
         """Create or replace a Secret."""
         self._secrets[namespace, name] = {k: SecretStr(v) for k, v in values.items()}
         self.values |= set(values.values())
+
+    def remove(self, namespace: str, name: str) -> None:
+        """Delete a Secret."""
+        self._secrets.pop((namespace, name), None)
+
+    def clear(self, namespace: str) -> None:
+        """The namespace goes."""
+        self._secrets = {k: v for k, v in self._secrets.items() if k[0] != namespace}
 
     def get(self, namespace: str, name: str) -> Mapping[str, SecretStr]:
         """All keys of a Secret."""
@@ -95,13 +108,20 @@ class Job:
 
 
 class JobController:
-    """Runs Jobs: each takes its time, and leaves an archive in the store."""
+    """Runs Jobs: each takes its time, and leaves an archive in the store.
+
+    Args:
+        is_there: whether an object with a UID exists; Jobs of others are garbage.
+    """
 
     SECONDS = 6.0
     DELETION_SECONDS = 1.5
 
-    def __init__(self, loop: VirtualLoop, stores: Stores) -> None:
+    def __init__(
+        self, loop: VirtualLoop, stores: Stores, is_there: Callable[[str], bool] = lambda _: True
+    ) -> None:
         self._loop = loop
+        self._is_there = is_there
         self._stores = stores
         self.jobs: dict[tuple[str, str], Job] = {}
         self.failures: list[str] = []
@@ -127,6 +147,8 @@ class JobController:
             fails=self.failures.pop(0) if self.failures else "",
         )
         self._loop.call_later(self.SECONDS, self._end, key)
+        if not self._is_there(self.jobs[key].owner):
+            self.collect(self.jobs[key].owner)
 
     def delete(self, namespace: str, name: str) -> None:
         """Begin to delete a Job; its pod ends first."""

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from enum import Enum
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from together_operator.domain import errors
 
@@ -32,7 +32,8 @@ class Fault(Enum):
     LOST_AFTER = "no answer, although it took effect"
     LOST_LATE = "no answer, and it takes effect later"
     RATE_LIMITED = "429"
-    UNAVAILABLE = "5xx"
+    UNAVAILABLE = "5xx, no effect"
+    GARBLED = "HTML or wrong JSON, although it took effect"
     UNAUTHORIZED = "401"
     FORBIDDEN = "403"
     NOT_FOUND = "404"
@@ -45,12 +46,14 @@ KILLS = (Fault.KILL_BEFORE, Fault.KILL_AFTER, Fault.KILL_LATE)
 
 _REFUSALS: Mapping[Fault, Callable[[], errors.RemoteError]] = {
     Fault.RATE_LIMITED: lambda: errors.RateLimited("Too many calls", retry_after=7.0),
-    Fault.UNAVAILABLE: lambda: errors.Unavailable("Service unavailable", status=503),
     Fault.UNAUTHORIZED: lambda: errors.Unauthorized("Invalid credential", status=401),
     Fault.FORBIDDEN: lambda: errors.Forbidden("Not permitted", status=403),
     Fault.NOT_FOUND: lambda: errors.NotFound("Not found", status=404),
     Fault.CONFLICT: lambda: errors.Conflict("Conflict", status=409),
 }
+
+
+_UNHEARD = frozenset({Fault.LOST_AFTER, Fault.LOST_LATE})
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,38 +89,42 @@ class Network:
     """All calls of a run, and what goes wrong with which of them.
 
     Args:
-        faults: by the call's number.
+        choose: what happens to a call.
         kill: ends the process that a wire belongs to.
-        disturb: called before each call with its number, for what people do meanwhile.
+        oust: has another process take over from the one that a wire belongs to.
     """
 
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
         rng: random.Random,
-        faults: Mapping[int, Fault],
+        choose: Callable[[Call], Fault | None],
         lags: Lags,
         kill: Callable[[Wire], None],
-        disturb: Callable[[int], None] = lambda _: None,
+        oust: Callable[[Wire], None],
     ) -> None:
         self.loop = loop
         self.rng = rng
         self.lags = lags
-        self.faults = faults
+        self.choose = choose
         self.calls: list[Call] = []
+        self.met: list[tuple[Call, Fault]] = []
+        """The faults that calls have met."""
+
         self.in_flight = 0
         """Requests that were sent and have not had their effect yet."""
 
         self.kill = kill
-        self.disturb = disturb
-        self.on_slow: Callable[[Wire], None] = lambda _: None
+        self.oust = oust
 
     def begin(self, name: str, *, writes: bool, lags: bool) -> Fault | None:
         """Number a call."""
         call = Call(len(self.calls), name, self.loop.time(), writes, lags)
         self.calls.append(call)
-        self.disturb(call.number)
-        return self.faults.get(call.number)
+        fault = self.choose(call)
+        if fault is not None:
+            self.met.append((call, fault))
+        return fault
 
     def delay(self) -> float:
         """Seconds that a message takes."""
@@ -130,6 +137,8 @@ class Wire:
     def __init__(self, network: Network) -> None:
         self.network = network
         self.dead = False
+        self._unanswered: list[asyncio.Future[Any]] = []
+        """What a dead process waits for, kept so that nobody collects its tasks."""
 
     @property
     def alive(self) -> bool:
@@ -154,34 +163,44 @@ class Wire:
     ) -> T:
         loop, network = self.network.loop, self.network
         reply: asyncio.Future[T] = loop.create_future()
+        self._unanswered = [f for f in self._unanswered if not f.done()] + [reply]
         if self.dead:
             return await reply  # whoever asks is about to be cancelled
         fault = network.begin(name, writes=lost is not None, lags=lags)
-        if not self.alive:  # what was disturbed may have ended this process
+        if not self.alive:  # what people do at this moment may have ended this process
+            return await reply
+        refusal = self._refusal(name, fault, lost)
+        if refusal is not None:
+            wait = network.lags.timeout if fault is Fault.LOST_BEFORE else 2 * network.delay()
+            loop.call_later(wait, _fail, reply, refusal)
             return await reply
         if fault is Fault.KILL_BEFORE:
             network.kill(self)
             return await reply
-        if fault is not None and fault in _REFUSALS:
-            error = _REFUSALS[fault]()
-            loop.call_later(2 * network.delay(), _fail, reply, error)
-            return await reply
-        lags_ = network.lags
-        if fault in {Fault.LOST_BEFORE, Fault.LOST_AFTER, Fault.LOST_LATE}:
-            error = (lost or errors.Unavailable)(f"The answer of {name} was lost")
-            loop.call_later(lags_.timeout, _fail, reply, error)
-        if fault is Fault.LOST_BEFORE:
-            return await reply
+        if fault in _UNHEARD:
+            loop.call_later(network.lags.timeout, _fail, reply, _lost(name, lost))
         late = fault in {Fault.KILL_LATE, Fault.LOST_LATE}
         network.in_flight += 1
         loop.call_later(
-            lags_.commit if late else network.delay(), self._arrive, effect, reply, fault
+            network.lags.commit if late else network.delay(), self._arrive, effect, reply, fault
         )
         if fault is Fault.KILL_LATE:
             network.kill(self)
         if fault is Fault.SLOW:
-            network.on_slow(self)
+            network.oust(self)
+        if fault is Fault.GARBLED:
+            loop.call_later(0.2, _fail, reply, _lost(name, lost))
         return await reply
+
+    @staticmethod
+    def _refusal(
+        name: str, fault: Fault | None, lost: type[errors.RemoteError] | None
+    ) -> errors.RemoteError | None:
+        """The error of a call that has no effect and whose caller lives on."""
+        if fault in {Fault.LOST_BEFORE, Fault.UNAVAILABLE}:
+            return _lost(name, lost)
+        refuse = _REFUSALS.get(fault) if fault is not None else None
+        return refuse() if refuse is not None else None
 
     def _arrive(
         self, effect: Callable[[float], T], reply: asyncio.Future[T], fault: Fault | None
@@ -195,7 +214,7 @@ class Wire:
             error = refused
         if fault is Fault.KILL_AFTER and not self.dead:
             network.kill(self)
-        if self.dead or fault in {Fault.LOST_AFTER, Fault.LOST_LATE}:
+        if self.dead or fault in _UNHEARD or fault is Fault.GARBLED:
             return
         delay = network.lags.slow if fault is Fault.SLOW else network.delay()
         if error is not None:
@@ -210,6 +229,7 @@ def applicable(call: Call) -> Sequence[Fault]:
         Fault.LOST_BEFORE,
         Fault.RATE_LIMITED,
         Fault.UNAVAILABLE,
+        Fault.GARBLED,
         Fault.UNAUTHORIZED,
         Fault.FORBIDDEN,
         Fault.SLOW,
@@ -221,6 +241,11 @@ def applicable(call: Call) -> Sequence[Fault]:
     if call.name.startswith("together.get"):
         found.append(Fault.NOT_FOUND)
     return found
+
+
+def _lost(name: str, lost: type[errors.RemoteError] | None) -> errors.RemoteError:
+    """As adapters report it: a write may have happened, a read is just not answered."""
+    return (lost or errors.Unavailable)(f"The answer of {name} was lost")
 
 
 def _fail(reply: asyncio.Future[T], error: errors.OperatorError) -> None:

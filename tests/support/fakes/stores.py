@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
@@ -9,13 +10,13 @@ from urllib.parse import urlsplit
 from pydantic import SecretStr
 
 from tests.support.fakes.network import Wire
-from tests.support.fakes.virtual_time import VirtualLoop
 from together_operator.api.v1alpha1 import S3Location
 from together_operator.domain import errors
 from together_operator.domain.source import SourceFacts
 from together_operator.ports import Credentials
 
 HUB = "https://huggingface.co/"
+SIGNED = "https://s3.test/"
 _ACCESS_KEY = "AWS_ACCESS_KEY_ID"
 
 
@@ -32,7 +33,7 @@ class Repository:
 class Stores:
     """Everything that is stored outside. `access_key`, where set, is what reading S3 takes."""
 
-    loop: VirtualLoop
+    loop: asyncio.AbstractEventLoop
     objects: dict[str, tuple[str, int]] = field(default_factory=dict)
     """ETag and bytes by `s3://bucket/key`."""
 
@@ -58,7 +59,7 @@ class Stores:
 
     def sign(self, uri: str, seconds: float) -> str:
         """A URL that gives access to an object."""
-        url = f"https://s3.test/{uri.removeprefix('s3://')}?X-Amz-Signature=sig{len(self.signed)}"
+        url = f"{SIGNED}{uri.removeprefix('s3://')}?X-Amz-Signature=sig{len(self.signed)}"
         self.signed[url] = (uri, self.loop.time() + seconds)
         return url
 
@@ -71,9 +72,17 @@ class Stores:
             if repository.token not in {None, token}:
                 raise errors.Unauthorized(f"{url.removeprefix(HUB)} answered 401")
             return
+        if not url.startswith(SIGNED):
+            raise errors.Unavailable(f"{urlsplit(url).hostname} can't be reached")
         uri, until = self.signed.get(url, ("", 0.0))
         if self.loop.time() > until or uri not in self.objects:
             raise errors.Forbidden(f"{urlsplit(url).hostname} answered 403")
+
+    def content_of(self, url: str) -> str:
+        """Identity of what a URL without a signature gives access to."""
+        if url.startswith(HUB):
+            return self.repositories[url.removeprefix(HUB)].commit
+        return self.objects[f"s3://{url.removeprefix(SIGNED)}"][0]
 
     def check(self, credentials: Credentials) -> None:
         """Refuse credentials that are not the present ones."""

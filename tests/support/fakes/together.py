@@ -87,8 +87,7 @@ class FakeTogether:
 
     async def find_supported_models(self, search: str = "") -> Sequence[SupportedModel]:
         """The catalog."""
-        found = [b for b in catalog.BASES.values() if search.lower() in b.name.lower()]
-        return await self._read("find_supported_models", lambda _: found, lags=False)
+        return await self._read("find_supported_models", lambda _: catalog.find(search), lags=False)
 
     async def list_imports(self, priority: Priority = Priority.POLLING) -> Sequence[Import]:
         """All imports."""
