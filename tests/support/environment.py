@@ -248,18 +248,19 @@ def install(cluster: ThrowawayCluster) -> None:
     """Apply the CRDs and let the user `operator` do what the operator's role says."""
     cluster.kubectl("apply", "--server-side", "-f", str(ROOT / "crds"))
     cluster.kubectl("apply", "-f", str(ROOT / "deploy" / "clusterrole.yaml"))
-    binding = {
-        "apiVersion": "rbac.authorization.k8s.io/v1",
-        "kind": "ClusterRoleBinding",
-        "metadata": {"name": "together-operator"},
-        "roleRef": {
-            "apiGroup": "rbac.authorization.k8s.io",
-            "kind": "ClusterRole",
-            "name": "together-operator",
-        },
-        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "operator"}],
-    }
-    cluster.kubectl("apply", "-f", "-", input=json.dumps(binding))
+    group = "rbac.authorization.k8s.io"
+    for scope, metadata, role in (
+        ("Cluster", {}, "together-operator"),
+        ("", {"namespace": "default"}, "together-operator-lease"),
+    ):
+        binding = {
+            "apiVersion": f"{group}/v1",
+            "kind": f"{scope}RoleBinding",
+            "metadata": {"name": role, **metadata},
+            "roleRef": {"apiGroup": group, "kind": f"{scope}Role", "name": role},
+            "subjects": [{"apiGroup": group, "kind": "User", "name": "operator"}],
+        }
+        cluster.kubectl("apply", "-f", "-", input=json.dumps(binding))
     kinds = ("crd/custommodels.together.ai", "crd/modeldeployments.together.ai")
     cluster.kubectl("wait", "--for=create", *kinds, "--timeout=30s")
     until(

@@ -58,8 +58,12 @@ class _NoDiffs(kopf.DiffBaseStorage):
         return None
 
 
-def settings() -> kopf.OperatorSettings:
-    """Kopf's settings. Those not named here are kopf's own defaults."""
+def settings(namespaces: Sequence[str] = ()) -> kopf.OperatorSettings:
+    """Kopf's settings. Those not named here are kopf's own defaults.
+
+    Args:
+        namespaces: those that are served; empty: all of them.
+    """
     ours = kopf.OperatorSettings()
     # Peering compares clocks and has no fencing; the Lease and stored intents are ours instead.
     ours.peering.standalone = True
@@ -70,6 +74,9 @@ def settings() -> kopf.OperatorSettings:
     ours.watching.connect_timeout = 30
     # Kopf's default of five minutes would hide a hanging API server from the liveness probe.
     ours.networking.request_timeout = 30
+    # Whoever serves some namespaces need not read all namespaces and CRDs of the cluster: kopf then
+    # takes them as they are at the start.
+    ours.scanning.disabled = bool(namespaces)
     ours.persistence.diffbase_storage = _NoDiffs()
     # Only what we publish ourselves becomes an event, never kopf's own log lines.
     ours.posting.loggers = False
@@ -130,7 +137,7 @@ async def run(
     """
     tasks = await kopf.spawn_tasks(
         registry=handlers,
-        settings=settings(),
+        settings=settings(namespaces),
         clusterwide=not namespaces,
         namespaces=list(namespaces),
         stop_flag=stop,

@@ -1,0 +1,1 @@
+"""The chart's generated parts and its checks: `make chart`, `make check-chart`."""

@@ -1,0 +1,1 @@
+"""The image on a machine without a registry of images: `make image`."""

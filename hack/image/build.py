@@ -1,0 +1,145 @@
+"""Builds the image with buildah on a base of our own, and writes it as an archive."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from hack.image.debian import ImageError, bootstrap, cut
+from tests.support.go_module import cache_root, say
+
+ROOT = Path(__file__).parents[2]
+PROGRAMS = {"buildah": "buildah", "debootstrap": "debootstrap"}
+_PIP_OPTIONS = frozenset({"index-url", "extra-index-url", "trusted-host", "cert", "proxy"})
+
+
+def lacking() -> list[str]:
+    """What this machine lacks to build the image; Debian's package names."""
+    packages = [package for program, package in PROGRAMS.items() if shutil.which(program) is None]
+    return packages if os.geteuid() == 0 else ["root", *packages]
+
+
+@dataclass(frozen=True)
+class Storage:
+    """Buildah's images in a folder of our own."""
+
+    folder: Path
+
+    @classmethod
+    def in_cache(cls) -> Storage:
+        """The one that is kept, so that base images are made once."""
+        folder = cache_root() / "image"
+        folder.mkdir(parents=True, exist_ok=True)
+        return cls(folder)
+
+    def run(self, *args: str) -> str:
+        """Run buildah.
+
+        Raises:
+            ImageError: it failed.
+        """
+        where = ("--root", str(self.folder / "root"), "--runroot", str(self.folder / "run"))
+        # vfs needs no kernel support; what it copies is a few hundred megabytes.
+        command = ["buildah", *where, "--storage-driver", "vfs", *args]
+        run = subprocess.run(command, capture_output=True, text=True, check=False)
+        if run.returncode:
+            output = f"{run.stdout[-1500:]}{run.stderr[-1500:]}"
+            raise ImageError(f"buildah {args[0]} failed:\n{output}")
+        return run.stdout
+
+    def has(self, tag: str) -> bool:
+        """Whether there is an image of that name."""
+        images = json.loads(self.run("images", "--json") or "[]") or []
+        return any(tag in (image.get("names") or []) for image in images)
+
+
+def base_images(storage: Storage) -> tuple[str, str]:
+    """The names of the images to build in and to run in, made when they aren't there."""
+    recipe = hashlib.sha256((ROOT / "hack/image/debian.py").read_bytes()).hexdigest()[:12]
+    build, base = (f"localhost/python-debian-{kind}:{recipe}" for kind in ("build", "run"))
+    if storage.has(build) and storage.has(base):
+        return build, base
+    say("Making base images with debootstrap: about a minute, once")
+    with tempfile.TemporaryDirectory(prefix="together-image-") as folder:
+        rootfs, running = Path(folder) / "rootfs", Path(folder) / "run"
+        bootstrap(rootfs, log=Path(folder) / "debootstrap.log")
+        cut(rootfs, running)
+        for tag, tree in ((build, rootfs), (base, running)):
+            _import(storage, tag, tree)
+    return build, base
+
+
+def _import(storage: Storage, tag: str, tree: Path) -> None:
+    with tempfile.TemporaryDirectory(prefix="together-image-") as folder:
+        archive = Path(folder) / "rootfs.tar"
+        command = ["tar", "--sort=name", "--mtime=@0", "--numeric-owner", "-C", str(tree)]
+        subprocess.run([*command, "-cf", str(archive), "."], check=True)
+        (Path(folder) / "Dockerfile").write_text("FROM scratch\nADD rootfs.tar /\n")
+        options = ("--isolation", "chroot", "--timestamp", "0", "--format", "oci")
+        storage.run("bud", *options, "--tag", tag, folder)
+
+
+def build(storage: Storage, tag: str, *, epoch: int = 0, cached: bool = True) -> str:
+    """Build the image of this tree.
+
+    Args:
+        cached: take over the layers of an earlier build whose input was the same.
+        epoch: SOURCE_DATE_EPOCH, seconds since 1970, of everything in the image.
+
+    Returns:
+        The image's id, which is a hash of all that is in it.
+
+    Raises:
+        ImageError: it can't be built.
+    """
+    builder, base = base_images(storage)
+    with tempfile.TemporaryDirectory(prefix="together-image-") as folder:
+        options = _pip_options(Path(folder))
+        arguments = {
+            "BASE_IMAGE": base,
+            "BUILD_IMAGE": builder,
+            "SOURCE_DATE_EPOCH": str(epoch),
+        }
+        for name, value in arguments.items():
+            options += ["--build-arg", f"{name}={value}"]
+        options += ["--isolation", "chroot", "--timestamp", str(epoch), "--format", "docker"]
+        identity = Path(folder) / "id"
+        storage.run(
+            *("bud", *(("--layers",) if cached else ("--no-cache",)), *options),
+            *("--iidfile", str(identity)),
+            *("--tag", tag, "--file", str(ROOT / "Dockerfile"), str(ROOT)),
+        )
+        return identity.read_text().strip()
+
+
+def export(storage: Storage, tag: str, archive: Path) -> int:
+    """Write the image as an archive for `ctr images import` or `docker load`; its bytes."""
+    archive.unlink(missing_ok=True)
+    storage.run("push", tag, f"docker-archive:{archive}:{tag}")
+    return archive.stat().st_size
+
+
+def _pip_options(folder: Path) -> list[str]:
+    """How pip gets at its packages on this machine, as a secret that stays out of the image."""
+    listed = subprocess.run(
+        [sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=False
+    ).stdout
+    values = {}
+    for line in listed.splitlines():
+        name, _, value = line.partition("=")
+        option = name.rpartition(".")[2]
+        if option in _PIP_OPTIONS:
+            values[option] = value.strip("'\"")
+    text = "".join(f"{option} = {value}\n" for option, value in values.items())
+    (folder / "pip.conf").write_text(f"[global]\n{text}")
+    options = ["--secret", f"id=pip.conf,src={folder / 'pip.conf'}"]
+    if "cert" in values:
+        options += ["--volume", f"{values['cert']}:{values['cert']}:ro"]
+    return options
