@@ -29,6 +29,7 @@ from together_operator.domain.together import (
     Revision,
     SupportedModel,
     TrafficShare,
+    Tuning,
 )
 from together_operator.engine.store import Body, Key
 
@@ -151,9 +152,14 @@ class ModelProvider(Protocol):
         ...
 
     async def scale_deployment(
-        self, endpoint_id: str, deployment_id: str, min_replicas: int, max_replicas: int
+        self,
+        endpoint_id: str,
+        deployment_id: str,
+        min_replicas: int,
+        max_replicas: int,
+        tuning: Tuning | None = None,
     ) -> Deployment:
-        """Set both bounds; 0/0 stops the deployment and its bill."""
+        """Set both bounds, and what `tuning` sets; 0/0 stops the deployment and its bill."""
         ...
 
     async def delete_deployment(self, endpoint_id: str, deployment_id: str) -> None:
@@ -174,6 +180,10 @@ class Objects(Protocol):
 
     async def write_status(self, body: Body, status: Mapping[str, Any]) -> Body:
         """Replace the status of `body`'s object; the answer is the new body."""
+        ...
+
+    async def delete(self, key: Key, uid: str) -> None:
+        """Ask for the deletion of the object with that UID; one that is gone already is fine."""
         ...
 
     async def set_finalizers(self, body: Body, finalizers: Sequence[str]) -> Body | None:

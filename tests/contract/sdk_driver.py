@@ -32,8 +32,10 @@ from together_operator.domain.together import (
     NewDeployment,
     NewModel,
     Revision,
+    ScalingMetric,
     SupportedModel,
     TrafficShare,
+    Tuning,
 )
 from together_operator.ports import Priority
 
@@ -248,20 +250,31 @@ class SdkDriver:
             name=new.name,
             model=new.model,
             config=new.config,
-            autoscaling={"min_replicas": new.min_replicas, "max_replicas": new.max_replicas},
+            autoscaling=_autoscaling(new.min_replicas, new.max_replicas, new.tuning),
+            inactive_timeout=omit
+            if not new.tuning.inactive_timeout
+            else new.tuning.inactive_timeout,
         )
         return _deployment(await _write(create))
 
     async def scale_deployment(
-        self, endpoint_id: str, deployment_id: str, min_replicas: int, max_replicas: int
+        self,
+        endpoint_id: str,
+        deployment_id: str,
+        min_replicas: int,
+        max_replicas: int,
+        tuning: Tuning | None = None,
     ) -> Deployment:
-        """Set both bounds."""
+        """Set both bounds, and what `tuning` sets."""
+        tuning = tuning or Tuning()
+        timeout = tuning.inactive_timeout
         client = await self._project()
         update = client.endpoints.deployments.update(
             deployment_id,
             endpoint_id=endpoint_id,
-            update_mask="autoscaling",
-            autoscaling={"min_replicas": min_replicas, "max_replicas": max_replicas},
+            update_mask="autoscaling" + ("" if timeout is None else ",inactiveTimeout"),
+            autoscaling=_autoscaling(min_replicas, max_replicas, tuning),
+            inactive_timeout=omit if timeout is None else timeout,
         )
         return _deployment(await _write(update))
 
@@ -379,6 +392,51 @@ def _endpoint(endpoint: SdkEndpoint) -> Endpoint:
     )
 
 
+_METRIC_TYPES: dict[str, Any] = {
+    "ttft": "METRIC_TARGET_TYPE_VALUE",
+    "gpu_utilization": "METRIC_TARGET_TYPE_UTILIZATION",
+    "inflight_requests": "METRIC_TARGET_TYPE_AVERAGE_VALUE",
+}
+
+
+def _autoscaling(low: int, high: int, tuning: Tuning) -> Any:
+    """The SDK's parameter; what is not set is left out."""
+    windows = {
+        "scale_up_window": tuning.scale_up_window,
+        "scale_down_window": tuning.scale_down_window,
+        "scale_to_zero_window": tuning.scale_to_zero_window,
+    }
+    metrics = [
+        {"name": m.name, "type": _METRIC_TYPES[m.name], "target": m.target}
+        | ({} if m.percentile is None else {"percentile": m.percentile})
+        for m in tuning.metrics or ()
+    ]
+    return {
+        "min_replicas": low,
+        "max_replicas": high,
+        **{name: f"{seconds}s" for name, seconds in windows.items() if seconds is not None},
+        **({} if tuning.metrics is None else {"scaling_metrics": metrics}),
+    }
+
+
+def _tuning(deployment: SdkDeployment) -> Tuning:
+    scaling = deployment.autoscaling
+    metrics = tuple(
+        ScalingMetric(m.name, m.target, m.percentile) for m in scaling.scaling_metrics or ()
+    )
+
+    def seconds(window: str | None) -> int | None:
+        return int(window.removesuffix("s")) if window else None
+
+    return Tuning(
+        metrics=metrics or None,
+        scale_up_window=seconds(scaling.scale_up_window),
+        scale_down_window=seconds(scaling.scale_down_window),
+        scale_to_zero_window=seconds(scaling.scale_to_zero_window),
+        inactive_timeout=deployment.inactive_timeout,
+    )
+
+
 def _deployment(deployment: SdkDeployment) -> Deployment:
     status, scaling = deployment.status, deployment.autoscaling
     return Deployment(
@@ -394,6 +452,8 @@ def _deployment(deployment: SdkDeployment) -> Deployment:
         max_replicas=scaling.max_replicas or 0,
         ready_replicas=status.ready_replicas or 0,
         scheduled_replicas=status.scheduled_replicas or 0,
+        desired_replicas=deployment.desired_replicas,
+        tuning=_tuning(deployment),
         etag=deployment.etag,
         created_at=deployment.created_at,
     )

@@ -12,6 +12,10 @@ deploy/clusterrole.yaml is generated from this file by `make chart`.
 - apiGroups: [together.ai]
   resources: [custommodels/status, modeldeployments/status]
   verbs: [update]
+# spec.ttl with action Delete.
+- apiGroups: [together.ai]
+  resources: [modeldeployments]
+  verbs: [delete]
 # Archive Jobs and their progress.
 - apiGroups: [batch]
   resources: [jobs]

@@ -10,7 +10,7 @@ import base64
 import binascii
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, cast
 
 import aiohttp
@@ -94,6 +94,20 @@ class KubeObjects:
                 _request_timeout=TIMEOUT,
             )
         return _body(after)
+
+    async def delete(self, key: Key, uid: str) -> None:
+        """Ask for the deletion of the object with that UID; one that is gone already is fine."""
+        options = client.V1DeleteOptions(preconditions=client.V1Preconditions(uid=uid))
+        with suppress(errors.NotFound), translated():
+            await self._api.delete_namespaced_custom_object(
+                GROUP,
+                VERSION,
+                key.namespace,
+                self._plural,
+                key.name,
+                body=options,
+                _request_timeout=TIMEOUT,
+            )
 
     async def set_finalizers(self, body: Body, finalizers: Sequence[str]) -> Body | None:
         """Replace the finalizers; the body's resourceVersion is the precondition."""

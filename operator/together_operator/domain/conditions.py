@@ -41,6 +41,10 @@ class Reason(StrEnum):
     ROUTED = "Routed"
     STOPPING = "Stopping"
     STOPPED = "Stopped"
+    OUTSIDE_SCHEDULE = "OutsideSchedule"
+    EXPIRED = "Expired"
+    IDLE = "Idle"
+    DRIFTED = "Drifted"
     SUSPENDED = "Suspended"
     DELETING = "Deleting"
     IN_USE = "InUse"
@@ -73,6 +77,7 @@ class Reason(StrEnum):
     MODEL_NOT_FOUND = "ModelNotFound"
     MODEL_FAILED = "ModelFailed"
     NO_CONFIG = "NoConfig"
+    SCHEDULE_INVALID = "ScheduleInvalid"
     DEPLOYMENT_FAILED = "DeploymentFailed"
 
 

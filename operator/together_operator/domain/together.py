@@ -222,6 +222,47 @@ class Endpoint:
 
 
 @dataclass(frozen=True, slots=True)
+class ScalingMetric:
+    """A metric of autoscaling: milliseconds for latencies, percent for utilizations."""
+
+    name: str
+    target: float
+    percentile: str | None = None
+
+
+DEFAULT_METRICS = (ScalingMetric("inflight_requests", 8.0),)
+"""What Together scales by when it is told nothing."""
+
+DEFAULT_SCALE_UP, DEFAULT_SCALE_DOWN = 0, 300
+"""Windows in seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tuning:
+    """How a deployment is scaled besides its bounds. None: not set, or to be left as it is.
+
+    Windows are in seconds, `inactive_timeout` is in minutes; 0 turns one off.
+    """
+
+    metrics: tuple[ScalingMetric, ...] | None = None
+    scale_up_window: int | None = None
+    scale_down_window: int | None = None
+    scale_to_zero_window: int | None = None
+    inactive_timeout: int | None = None
+
+    @property
+    def is_default(self) -> bool:
+        """True when it asks for nothing that Together would not do by itself."""
+        return (
+            self.metrics in {None, DEFAULT_METRICS}
+            and self.scale_up_window in {None, DEFAULT_SCALE_UP}
+            and self.scale_down_window in {None, DEFAULT_SCALE_DOWN}
+            and not self.scale_to_zero_window
+            and not self.inactive_timeout
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class NewDeployment:
     """What a deployment is created from; `model` and `config` are resource names."""
 
@@ -230,6 +271,7 @@ class NewDeployment:
     config: str
     min_replicas: int
     max_replicas: int
+    tuning: Tuning = Tuning()
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,5 +290,7 @@ class Deployment:
     max_replicas: int = 0
     ready_replicas: int = 0
     scheduled_replicas: int = 0
+    desired_replicas: int | None = None
+    tuning: Tuning = Tuning()
     etag: str = ""
     created_at: datetime | None = None

@@ -13,13 +13,14 @@ from together_operator.api.v1alpha1 import (
     ModelDeploymentStatus,
 )
 from together_operator.domain import deployment as domain
-from together_operator.domain.deployment import actions, observed, status, target
+from together_operator.domain.deployment import actions, clocked, observed, status, target
 from together_operator.domain.deployment.observed import Fact, Observed
 from together_operator.domain.errors import NotFound, Unavailable
 from together_operator.domain.failures import StageError, during
+from together_operator.domain.outcome import After
 from together_operator.domain.plan import is_deleting
 from together_operator.domain.together import Deployment, Endpoint
-from together_operator.engine.store import Body, Store
+from together_operator.engine.store import Body, Key, Store
 from together_operator.ports import Objects, Priority
 from together_operator.reconcilers.account import Account, Accounts
 from together_operator.reconcilers.driver import Reconciler, World
@@ -65,7 +66,8 @@ class DeploymentReconciler(Reconciler[ModelDeployment, Status, Observed, actions
 
     def seconds_to_wait(self, resource: ModelDeployment, now: datetime) -> float:
         """Rest of the backoff that status holds."""
-        return status.seconds_to_wait(resource, now)
+        wait = clocked.woken(resource, now, After(status.seconds_to_wait(resource, now)))
+        return wait.seconds if isinstance(wait, After) else 0.0
 
     def unseen(self, resource: ModelDeployment) -> Observed:
         """The object alone."""
@@ -79,7 +81,8 @@ class DeploymentReconciler(Reconciler[ModelDeployment, Status, Observed, actions
         self, observed: Observed, now: datetime, error: StageError
     ) -> actions.DeploymentPlan:
         """The pure decision about an error."""
-        return status.failure(observed, now, error)
+        plan = status.failure(observed, now, error)
+        return replace(plan, outcome=clocked.woken(observed.md, now, plan.outcome))
 
     # Looking.
 
@@ -99,7 +102,9 @@ class DeploymentReconciler(Reconciler[ModelDeployment, Status, Observed, actions
             account = await self._account(resource)
             endpoint = await self._endpoint(resource, account)
             seen = replace(seen, endpoint=endpoint)
-            if endpoint is not None and not observed.looks_settled(resource, endpoint):
+            if endpoint is not None and not observed.looks_settled(
+                resource, endpoint, self.world.now()
+            ):
                 found = await self._deployments(resource, account, endpoint)
                 seen = replace(seen, deployments=found)
                 seen = await self._with_configs(seen, account)
@@ -178,10 +183,11 @@ class DeploymentReconciler(Reconciler[ModelDeployment, Status, Observed, actions
                     return await self._create_endpoint(resource, account, name)
                 case actions.CreateDeployment():
                     return await self._create_deployment(resource, account, action)
-                case actions.ScaleDeployment(endpoint_id, deployment_id, replicas):
-                    await account.provider.scale_deployment(
-                        endpoint_id, deployment_id, replicas, replicas
-                    )
+                case actions.ScaleDeployment():
+                    await self._scale(account, action)
+                case actions.DeleteObject():
+                    key = Key(resource.metadata.namespace, resource.metadata.name)
+                    await self.objects.delete(key, resource.metadata.uid)
                 case actions.SetTraffic(endpoint_id, split, etag):
                     endpoint = await account.provider.set_traffic(endpoint_id, split, etag)
                     account.endpoints.put(endpoint)
@@ -193,6 +199,16 @@ class DeploymentReconciler(Reconciler[ModelDeployment, Status, Observed, actions
                         await account.provider.delete_endpoint(endpoint_id)
                     account.endpoints.remove(endpoint_id)
         return None
+
+    async def _scale(self, account: Account, action: actions.ScaleDeployment) -> None:
+        scaling = action.scaling
+        await account.provider.scale_deployment(
+            action.endpoint_id,
+            action.deployment_id,
+            action.replicas,
+            action.replicas if scaling is None else scaling.high,
+            action.change,
+        )
 
     async def _create_endpoint(self, md: ModelDeployment, account: Account, name: str) -> Fold:
         endpoint = await self.world.ledger.send(

@@ -15,6 +15,7 @@ from tests.support.simulators.together import (
 
 from together_operator.domain import errors
 from together_operator.domain.together import (
+    DEFAULT_METRICS,
     V1,
     Deployment,
     Import,
@@ -24,6 +25,7 @@ from together_operator.domain.together import (
     NewDeployment,
     NewModel,
     TrafficShare,
+    Tuning,
     Visibility,
 )
 from together_operator.ports import ModelProvider
@@ -381,3 +383,13 @@ async def test_too_many_calls_are_told(
     together_sim.add_fault(Fault(effect="status", status=429, retry_after=0.01))
     with pytest.raises(errors.RateLimited):
         await provider.list_models()
+
+
+async def test_v1_does_not_scale_by_metrics_and_says_so(provider: ModelProvider) -> None:
+    deployment = await deployed(provider)
+    default = Tuning(metrics=DEFAULT_METRICS, scale_up_window=0, scale_down_window=300)
+
+    await provider.scale_deployment("e", deployment.id, 1, 2, default)
+
+    with pytest.raises(errors.Unsupported, match="metrics"):
+        await provider.scale_deployment("e", deployment.id, 1, 2, Tuning(inactive_timeout=30))

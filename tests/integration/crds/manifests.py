@@ -229,7 +229,10 @@ DEPLOYMENT_STATUS: Final[Manifest] = _BOOKKEEPING | {
     "readyReplicas": 1,
     "replicasText": "1/2",
     "selector": "together.ai/deployment=deployment",
-    "cost": {"perReplicaHour": "3.36", "perHour": "6.72"},
+    "cost": {"perReplicaHour": "3.36", "perHour": "6.72", "reservedPerHour": "6.72"},
+    "scaling": {"minReplicas": 2, "maxReplicas": 2, "digest": "0123456789", "drift": ""},
+    "nextChange": {"time": "2026-01-02T03:04:05Z", "action": "Stop"},
+    "connection": {"configMapName": "support-endpoint"},
 }
 
 _STEP = re.compile(r"\.?([^.\[\]]+)|\[(\d+)\]")

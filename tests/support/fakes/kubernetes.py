@@ -42,6 +42,16 @@ class FakeObjects:
             errors.Unavailable,
         )
 
+    async def delete(self, key: Key, uid: str) -> None:
+        """Ask for the deletion of the object with that UID."""
+
+        def effect() -> None:
+            body = self._server.get(self._kind, key)
+            if body is not None and body["metadata"]["uid"] == uid:
+                self._server.delete(self._kind, key)
+
+        await self._wire.write("kubernetes.delete", effect, errors.Unavailable)
+
     async def set_finalizers(self, body: Body, finalizers: Sequence[str]) -> Body | None:
         """Replace the finalizers."""
         ACTING_FOR.set(body["metadata"]["uid"])

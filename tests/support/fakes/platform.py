@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 from tests.support.fakes import catalog
 from tests.support.fakes.models import HALTED, Models
@@ -23,6 +23,7 @@ from together_operator.domain.together import (
     Endpoint,
     NewDeployment,
     TrafficShare,
+    Tuning,
 )
 
 EMBEDDED = 10
@@ -147,6 +148,7 @@ class Platform(Models):
             state=DeploymentState.STOPPED,
             model=pinned,
             config=new.config,
+            tuning=new.tuning,
             created_at=self._time(now),
         )
         self.deployments.add(deployment.id, Versions(now, deployment, actor))
@@ -160,11 +162,14 @@ class Platform(Models):
         deployment_id: str,
         min_replicas: int,
         max_replicas: int,
+        tuning: Tuning | None = None,
         actor: str | None = None,
     ) -> Deployment:
-        """Set both bounds."""
-        row, _ = self._deployment(endpoint_id, deployment_id)
+        """Set both bounds, and what `tuning` sets."""
+        row, before = self._deployment(endpoint_id, deployment_id)
         _check_bounds(min_replicas, max_replicas)
+        if tuning is not None:
+            row.put(self.clock(), replace(before, tuning=_tuned(before.tuning, tuning)))
         self._set_replicas(deployment_id, min_replicas, max_replicas)
         self._tell("update", "deployment", deployment_id, row.owner, actor)
         return self._deployment(endpoint_id, deployment_id)[1]
@@ -275,6 +280,12 @@ class Platform(Models):
 def _check_bounds(low: int, high: int) -> None:
     if low < 0 or high < low or (low == 0) != (high == 0):
         raise errors.Rejected("minReplicas and maxReplicas: both 0, or 1 <= min <= max")
+
+
+def _tuned(before: Tuning, change: Tuning) -> Tuning:
+    """What is not set stays as it was."""
+    given = {name: value for name, value in asdict(change).items() if value is not None}
+    return replace(before, **{name: getattr(change, name) for name in given})
 
 
 def _in_state(

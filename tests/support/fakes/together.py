@@ -25,6 +25,7 @@ from together_operator.domain.together import (
     Revision,
     SupportedModel,
     TrafficShare,
+    Tuning,
 )
 from together_operator.ports import Priority
 
@@ -185,14 +186,19 @@ class FakeTogether:
         )
 
     async def scale_deployment(
-        self, endpoint_id: str, deployment_id: str, min_replicas: int, max_replicas: int
+        self,
+        endpoint_id: str,
+        deployment_id: str,
+        min_replicas: int,
+        max_replicas: int,
+        tuning: Tuning | None = None,
     ) -> Deployment:
-        """Set both bounds."""
+        """Set both bounds, and what `tuning` sets."""
         actor = ACTING_FOR.get()
         return await self._write(
             "scale_deployment",
             lambda: self._platform.scale_deployment(
-                endpoint_id, deployment_id, min_replicas, max_replicas, actor
+                endpoint_id, deployment_id, min_replicas, max_replicas, tuning, actor
             ),
         )
 

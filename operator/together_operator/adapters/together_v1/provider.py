@@ -35,6 +35,7 @@ from together_operator.domain.together import (
     Revision,
     SupportedModel,
     TrafficShare,
+    Tuning,
 )
 from together_operator.ports import Priority
 
@@ -241,6 +242,7 @@ class TogetherV1:
 
     async def create_deployment(self, endpoint_id: str, new: NewDeployment) -> Deployment:
         """Create the endpoint with its model; this is where money starts to be spent."""
+        _check(new.tuning)
         if any(d.name == new.name for d in await self.list_deployments(endpoint_id)):
             raise errors.Conflict(f"Deployment {endpoint_id}/{new.name} is there", status=409)
         body: Json = {
@@ -254,10 +256,16 @@ class TogetherV1:
         return wire.deployment(self._remembered(answer, errors.Ambiguous))
 
     async def scale_deployment(
-        self, endpoint_id: str, deployment_id: str, min_replicas: int, max_replicas: int
+        self,
+        endpoint_id: str,
+        deployment_id: str,
+        min_replicas: int,
+        max_replicas: int,
+        tuning: Tuning | None = None,
     ) -> Deployment:
         """Set both bounds, and start what is stopped; 0/0 stops it."""
         del endpoint_id
+        _check(tuning)
         if max_replicas == 0:
             body: Json = {"state": "STOPPED"}
         else:
@@ -329,6 +337,12 @@ class TogetherV1:
 
 def _unsupported(what: str) -> errors.Unsupported:
     return errors.Unsupported(f"Together's v1 API can't {what}")
+
+
+def _check(tuning: Tuning | None) -> None:
+    # It takes an inactive_timeout, too, but does not tell it: nobody could see that it is kept.
+    if tuning is not None and not tuning.is_default:
+        raise _unsupported("scale by metrics and windows, or stop by itself when nobody asks")
 
 
 def _bounds(min_replicas: int, max_replicas: int) -> Json:

@@ -30,6 +30,7 @@ from together_operator.domain.together import (
     Revision,
     SupportedModel,
     TrafficShare,
+    Tuning,
 )
 from together_operator.ports import Priority
 
@@ -239,19 +240,29 @@ class TogetherV2:
             "name": new.name,
             "model": new.model,
             "config": new.config,
-            "autoscaling": {"minReplicas": new.min_replicas, "maxReplicas": new.max_replicas},
+            "autoscaling": wire.autoscaling(new.min_replicas, new.max_replicas, new.tuning),
         }
+        if new.tuning.inactive_timeout:
+            body["inactiveTimeout"] = new.tuning.inactive_timeout
         path = await self._path("endpoints", endpoint_id, "deployments")
         return await self._write(Request("POST", path, body=body), wire.deployment)
 
     async def scale_deployment(
-        self, endpoint_id: str, deployment_id: str, min_replicas: int, max_replicas: int
+        self,
+        endpoint_id: str,
+        deployment_id: str,
+        min_replicas: int,
+        max_replicas: int,
+        tuning: Tuning | None = None,
     ) -> Deployment:
-        """Set both bounds; 0/0 stops the deployment and its bill."""
-        bounds = {"minReplicas": min_replicas, "maxReplicas": max_replicas}
+        """Set both bounds, and what `tuning` sets; 0/0 stops the deployment and its bill."""
+        tuning = tuning or Tuning()
+        body: Json = {"autoscaling": wire.autoscaling(min_replicas, max_replicas, tuning)}
+        if tuning.inactive_timeout is not None:
+            body["inactiveTimeout"] = tuning.inactive_timeout
         path = await self._path("endpoints", endpoint_id, "deployments", deployment_id)
-        params = {"updateMask": "autoscaling"}
-        request = Request("PATCH", path, params=params, body={"autoscaling": bounds})
+        params = {"updateMask": ",".join(body)}
+        request = Request("PATCH", path, params=params, body=body)
         return await self._write(request, wire.deployment)
 
     async def delete_deployment(self, endpoint_id: str, deployment_id: str) -> None:

@@ -22,8 +22,10 @@ from together_operator.domain.together import (
     InstanceType,
     Model,
     Revision,
+    ScalingMetric,
     SupportedModel,
     TrafficShare,
+    Tuning,
     Visibility,
 )
 
@@ -165,19 +167,80 @@ def deployment(data: Json) -> Deployment:
         max_replicas=_integer(scaling, "maxReplicas"),
         ready_replicas=_integer(status, "readyReplicas"),
         scheduled_replicas=_integer(status, "scheduledReplicas"),
+        desired_replicas=_optional(data, "desiredReplicas"),
+        tuning=_tuning(scaling, data),
         etag=_text(data, "etag"),
         created_at=_time(data, "createdAt"),
     )
 
 
+_METRIC_TYPES = {
+    "active_sessions": "VALUE",
+    "inflight_requests": "AVERAGE_VALUE",
+    "throughput_per_replica": "AVERAGE_VALUE",
+    "gpu_utilization": "UTILIZATION",
+    "token_utilization": "UTILIZATION",
+    "cache_hit_rate": "UTILIZATION",
+    "ttft": "VALUE",
+    "decoding_speed": "VALUE",
+    "e2e_latency": "VALUE",
+}
+
+
+def autoscaling(low: int, high: int, tuning: Tuning) -> Json:
+    """`autoscaling` of a request; what `tuning` does not set is left out."""
+    windows = {
+        "scaleUpWindow": tuning.scale_up_window,
+        "scaleDownWindow": tuning.scale_down_window,
+        "scaleToZeroWindow": tuning.scale_to_zero_window,
+    }
+    body: Json = {"minReplicas": low, "maxReplicas": high}
+    body |= {name: f"{value}s" for name, value in windows.items() if value is not None}
+    if tuning.metrics is not None:
+        body["scalingMetrics"] = [_metric_body(metric) for metric in tuning.metrics]
+    return body
+
+
+def _metric_body(metric: ScalingMetric) -> Json:
+    kind = f"METRIC_TARGET_TYPE_{_METRIC_TYPES[metric.name]}"
+    body: Json = {"name": metric.name, "type": kind, "target": metric.target}
+    return body if metric.percentile is None else {**body, "percentile": metric.percentile}
+
+
+def _tuning(scaling: Json, data: Json) -> Tuning:
+    metrics = tuple(
+        ScalingMetric(
+            _text(metric, "name"),
+            _float(metric.get("target") or 0),
+            _text(metric, "percentile") or None,
+        )
+        for metric in _list(scaling, "scalingMetrics")
+    )
+    return Tuning(
+        metrics=metrics or None,
+        scale_up_window=_window(scaling, "scaleUpWindow"),
+        scale_down_window=_window(scaling, "scaleDownWindow"),
+        scale_to_zero_window=_window(scaling, "scaleToZeroWindow"),
+        inactive_timeout=_optional(data, "inactiveTimeout"),
+    )
+
+
+def _window(data: Json, name: str) -> int | None:
+    text = _text(data, name)
+    return int(_float(text.removesuffix("s"))) if text else None
+
+
+def _optional(data: Json, name: str) -> int | None:
+    return None if data.get(name) is None else _integer(data, name)
+
+
 def _summary(data: Json) -> DeploymentSummary:
-    ready, desired = data.get("readyReplicas"), data.get("desiredReplicas")
     return DeploymentSummary(
         id=_id(data),
         name=_text(data, "name"),
         state=_deployment_state(_enum(data, "state", "DEPLOYMENT_STATE_")),
-        ready_replicas=None if ready is None else _integer(data, "readyReplicas"),
-        desired_replicas=None if desired is None else _integer(data, "desiredReplicas"),
+        ready_replicas=_optional(data, "readyReplicas"),
+        desired_replicas=_optional(data, "desiredReplicas"),
     )
 
 

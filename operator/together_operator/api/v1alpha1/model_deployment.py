@@ -23,6 +23,16 @@ from together_operator.api.v1alpha1.common import (
     Resource,
     Retry,
 )
+from together_operator.api.v1alpha1.scaling import (
+    DOLLARS,
+    Autoscaling,
+    Connection,
+    DriftPolicy,
+    NextChange,
+    ScalingStatus,
+    Schedule,
+    TimeToLive,
+)
 
 _IN_PLACE = "create a new ModelDeployment"
 
@@ -78,6 +88,17 @@ class ModelDeploymentSpec(ApiModel):
                 "let the operator choose one that fits",
                 field_path=".config",
                 reason="FieldValueForbidden",
+            ),
+            CEL(
+                "!has(self.autoscaling) || self.replicas <= self.autoscaling.maxReplicas",
+                "replicas is the minimum with autoscaling: set at most autoscaling.maxReplicas",
+                field_path=".replicas",
+            ),
+            CEL(
+                "!has(self.ttl) || self.ttl.action != 'Delete' || self.deletionPolicy == 'Delete'",
+                "ttl.action Delete with deletionPolicy Retain would leave replicas running and "
+                "billed: use Stop",
+                field_path=".ttl",
             ),
         )
     )
@@ -137,6 +158,45 @@ class ModelDeploymentSpec(ApiModel):
         ge=0,
         le=1000,
         description="Number of replicas, each billed by the hour; 0 stops serving and billing.",
+    )
+    autoscaling: Autoscaling | None = Field(
+        default=None,
+        description="Lets Together change the number of replicas; spec.replicas is then the "
+        "minimum.",
+    )
+    inactive_timeout: (
+        Annotated[
+            Int32,
+            CEL(
+                "self == 0 || (self >= 30 && self <= 1440)",
+                "inactiveTimeout is in minutes: set 0 for never, or 30 to 1440",
+            ),
+        ]
+        | None
+    ) = Field(
+        default=None,
+        description="Minutes without a request after which Together stops all replicas, 30 to "
+        "1440; default and 0: never. Another value of replicas starts them again.",
+    )
+    drift_policy: DriftPolicy = Field(
+        default=DriftPolicy.CORRECT,
+        description="Whether replicas, autoscaling and traffic that somebody else changed at "
+        "Together are set back (Correct) or only reported in status.scaling.drift (Report).",
+    )
+    max_hourly_cost: Annotated[str, Field(min_length=1, max_length=10), DOLLARS] | None = Field(
+        default=None,
+        description='The most dollars an hour, as decimal text such as "12.50": list price times '
+        "the most replicas, two deployments during a rollout included. What would cost more is "
+        "not started.",
+    )
+    schedule: Schedule | None = Field(
+        default=None, description="When replicas run; default: always."
+    )
+    ttl: TimeToLive | None = Field(
+        default=None, description="A lifetime, after which all is stopped or deleted."
+    )
+    connection: Connection | None = Field(
+        default=None, description="Publishes what applications need to use the endpoint."
     )
     api_key_secret_ref: ApiKeySecretRef | None = Field(
         default=None, description="The Together API key to use; default: the operator's own."
@@ -215,6 +275,11 @@ class Cost(ApiModel):
     per_hour: str | None = Field(
         default=None, description="Dollars that all replicas together cost in an hour."
     )
+    reserved_per_hour: str | None = Field(
+        default=None,
+        description="Dollars an hour that count towards the ceilings: what runs, is being started "
+        "or may be added by autoscaling.",
+    )
 
 
 class ModelDeploymentStatus(ApiModel):
@@ -230,7 +295,8 @@ class ModelDeploymentStatus(ApiModel):
     conditions: Conditions = Field(
         default=(),
         max_length=16,
-        description="Ready, Reconciling, Stalled, ModelReady, Deployed, Routed.",
+        description="Ready, Reconciling, Stalled, ModelReady, Affordable, Deployed, Routed, "
+        "Published.",
     )
     model: ModelStatus | None = Field(default=None, description="The model that is served.")
     endpoint: EndpointStatus | None = Field(default=None, description="The endpoint at Together.")
@@ -252,6 +318,15 @@ class ModelDeploymentStatus(ApiModel):
         "replicas run at Together.",
     )
     cost: Cost | None = Field(default=None, description="What it costs by list price.")
+    scaling: ScalingStatus | None = Field(
+        default=None, description="What the operator last asked Together for."
+    )
+    next_change: NextChange | None = Field(
+        default=None, description="What schedule and ttl will do next."
+    )
+    connection: Connection | None = Field(
+        default=None, description="The ConfigMap that is written."
+    )
     intent: Intent | None = Field(
         default=None, description="What is being created at Together right now."
     )

@@ -10,6 +10,7 @@ from datetime import datetime
 
 from together_operator.domain.conditions import Health, Reason, Situation
 from together_operator.domain.deployment.actions import DeploymentPlan
+from together_operator.domain.deployment.clocked import expired, on_time, unfit_schedule
 from together_operator.domain.deployment.creation import (
     creating_deployment,
     creating_endpoint,
@@ -30,7 +31,7 @@ def decide(observed: Observed, now: datetime) -> DeploymentPlan:
     for row in ROWS:
         plan = row(observed, now)
         if plan is not None:
-            return _held_back(observed, now, plan)
+            return on_time(observed, now, _held_back(observed, now, plan))
     raise AssertionError("the last row always has a plan")
 
 
@@ -54,6 +55,8 @@ Row = Callable[[Observed, datetime], DeploymentPlan | None]
 ROWS: tuple[Row, ...] = (
     deleting,
     _without_finalizer,
+    expired,
+    unfit_schedule,
     settled,
     waiting_for_model,
     lost_endpoint,

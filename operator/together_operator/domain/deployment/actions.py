@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from together_operator.api.v1alpha1 import DeploymentStatus, ModelDeploymentStatus, ModelStatus
+from together_operator.domain.deployment.scaling import Scaling
 from together_operator.domain.plan import AddFinalizer, Plan, RemoveFinalizer
-from together_operator.domain.together import NewDeployment, TrafficShare
+from together_operator.domain.together import NewDeployment, TrafficShare, Tuning
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +34,19 @@ class CreateDeployment:
 
 @dataclass(frozen=True, slots=True)
 class ScaleDeployment:
-    """Set the number of replicas."""
+    """Set the number of replicas.
+
+    Args:
+        replicas: the least, and without `scaling` also the most.
+        scaling: what is wanted in full, for a deployment that serves.
+        change: the settings besides the bounds that have to be written.
+    """
 
     endpoint_id: str
     deployment_id: str
     replicas: int
+    scaling: Scaling | None = None
+    change: Tuning | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +73,11 @@ class DeleteEndpoint:
     endpoint_id: str
 
 
+@dataclass(frozen=True, slots=True)
+class DeleteObject:
+    """Ask Kubernetes to delete the ModelDeployment itself: its lifetime is over."""
+
+
 Action = (
     AddFinalizer
     | RemoveFinalizer
@@ -73,5 +87,6 @@ Action = (
     | SetTraffic
     | DeleteDeployment
     | DeleteEndpoint
+    | DeleteObject
 )
 DeploymentPlan = Plan[ModelDeploymentStatus, Action]

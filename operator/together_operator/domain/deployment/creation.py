@@ -25,6 +25,7 @@ from together_operator.domain.deployment.observed import (
     has_endpoint,
     wanted_name,
 )
+from together_operator.domain.deployment.scaling import change_of, wanted_scaling
 from together_operator.domain.deployment.status import (
     DEPLOY,
     MODEL,
@@ -39,7 +40,7 @@ from together_operator.domain.deployment.status import (
 from together_operator.domain.deployment.target import wanted_target
 from together_operator.domain.outcome import After
 from together_operator.domain.plan import is_deleting, new_intent, seconds_until_safe
-from together_operator.domain.together import Endpoint, NewDeployment
+from together_operator.domain.together import Endpoint, NewDeployment, Tuning
 
 
 def waiting_for_model(o: Observed, now: datetime) -> DeploymentPlan | None:
@@ -141,7 +142,7 @@ def creating_deployment(o: Observed, now: datetime) -> DeploymentPlan | None:
         status = with_deployment(o.md.status, o.deployment, record, None)
         return planned(o, now, say, After(0), status=status)
     intent = o.intent(DEPLOYMENT_INTENT)
-    if o.md.spec.replicas == 0 and intent is None:
+    if wanted_scaling(o.md, now).high == 0 and intent is None:
         return None
     if intent is not None:
         wait = seconds_until_safe(intent, o.process, o.last_sent, now)
@@ -158,11 +159,17 @@ def _create(o: Observed, now: datetime) -> DeploymentPlan:
     assert target is not None
     if isinstance(target, NoChoice):
         return failed(o, now, stalled(DEPLOY, Reason.NO_CONFIG, target.message))
-    replicas = o.md.spec.replicas
+    wanted = wanted_scaling(o.md, now)
+    replicas = wanted.low
     action = CreateDeployment(
         endpoint_id=o.endpoint.id,
         new=NewDeployment(
-            target.name, target.served.resource, target.config.resource, replicas, replicas
+            target.name,
+            target.served.resource,
+            target.config.resource,
+            wanted.low,
+            wanted.high,
+            change_of(Tuning(), wanted),
         ),
         record=target.record,
         model=target.served.status,

@@ -13,6 +13,8 @@ from together_operator.api.v1alpha1 import (
     ModelDeployment,
     ModelDeploymentPhase,
 )
+from together_operator.domain.deployment.scaling import wanted_scaling, was_asked_for
+from together_operator.domain.deployment.timetable import due
 from together_operator.domain.names import MAX_LABEL, derived_name, remote_name
 from together_operator.domain.plan import (
     Process,
@@ -138,7 +140,7 @@ def is_settled(md: ModelDeployment) -> bool:
     )
 
 
-def looks_settled(md: ModelDeployment, endpoint: Endpoint | None) -> bool:
+def looks_settled(md: ModelDeployment, endpoint: Endpoint | None, now: datetime) -> bool:
     """True when the endpoint's own record, from a shared list, agrees with a settled status.
 
     It spares the look at the endpoint's deployments, which costs a call for each object.
@@ -147,18 +149,22 @@ def looks_settled(md: ModelDeployment, endpoint: Endpoint | None) -> bool:
         return False
     if md.status.endpoint is None or md.status.endpoint.id != endpoint.id:
         return False
+    clock, wanted = due(md, now), wanted_scaling(md, now)
+    if clock.deletes or clock.next_change != md.status.next_change:
+        return False
     if md.status.deployment is None or md.status.deployment.id is None:
-        return md.spec.replicas == 0
+        return wanted.high == 0
+    if not was_asked_for(md.status.scaling, wanted):
+        return False
     ours = next((d for d in endpoint.deployments if d.id == md.status.deployment.id), None)
     if ours is None:
         return False
-    state = DeploymentState.STOPPED if md.spec.replicas == 0 else DeploymentState.READY
+    # What Together stopped for want of requests is stopped although replicas are wanted.
+    stopped = wanted.high == 0 or md.status.phase == ModelDeploymentPhase.STOPPED
+    state = DeploymentState.STOPPED if stopped else DeploymentState.READY
     routed = any(share.deployment_id == ours.id and share.weight > 0 for share in endpoint.traffic)
-    return (
-        ours.state is state
-        and (routed or md.spec.replicas == 0)
-        and ours.desired_replicas in {None, md.spec.replicas}
-    )
+    expected = {None, 0} if stopped else {None, md.status.replicas}
+    return ours.state is state and (routed or stopped) and ours.desired_replicas in expected
 
 
 def wanted_facts(md: ModelDeployment) -> frozenset[Fact]:

@@ -4,14 +4,24 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from together_operator.api.v1alpha1 import ModelDeploymentStatus
+from together_operator.api.v1alpha1 import DriftPolicy, ModelDeploymentStatus
 from together_operator.domain.conditions import Health, Reason, Situation
 from together_operator.domain.deployment.actions import (
     DeploymentPlan,
     ScaleDeployment,
     SetTraffic,
 )
+from together_operator.domain.deployment.clocked import stopped
 from together_operator.domain.deployment.observed import Observed, looks_settled
+from together_operator.domain.deployment.scaling import (
+    Scaling,
+    change_of,
+    drift_of,
+    has_bounds,
+    is_idle,
+    wanted_scaling,
+    was_asked_for,
+)
 from together_operator.domain.deployment.status import (
     DEPLOY,
     ROUTE,
@@ -32,13 +42,12 @@ _SERVING = frozenset({DeploymentState.READY, DeploymentState.SCALING, Deployment
 
 def settled(o: Observed, now: datetime) -> DeploymentPlan | None:
     """The row for an object whose endpoint's record agrees with its status: nothing to do."""
-    del now
-    return Plan(o.md.status, Done()) if looks_settled(o.md, o.endpoint) else None
+    return Plan(o.md.status, Done()) if looks_settled(o.md, o.endpoint, now) else None
 
 
 def without_replicas(o: Observed, now: datetime) -> DeploymentPlan | None:
     """The row for 0 replicas where there never was a deployment."""
-    if o.deployment is not None or o.md.spec.replicas > 0:
+    if o.deployment is not None or wanted_scaling(o.md, now).high > 0:
         return None
     status = o.md.status.model_copy(
         update={
@@ -48,22 +57,24 @@ def without_replicas(o: Observed, now: datetime) -> DeploymentPlan | None:
             "cost": None,
         }
     )
-    return planned(o, now, _stopped(), Done(), status=status)
+    return planned(o, now, stopped(o, now), Done(), status=status)
 
 
 def serving(o: Observed, now: datetime) -> DeploymentPlan:
     """The last row: bring the deployment to where the spec wants it, and say where it is."""
     assert o.endpoint is not None  # the rows before see to it
     assert o.deployment is not None
-    deployment, replicas = o.deployment, o.md.spec.replicas
-    status = _followed(o, deployment)
-    wanted = (replicas, replicas)
-    if (deployment.min_replicas, deployment.max_replicas) != wanted:
-        had = deployment.max_replicas
-        say = busy(DEPLOY, Reason.SCALING, f"Scaling from {had} to {replicas} replicas")
-        action = ScaleDeployment(o.endpoint.id, deployment.id, replicas)
-        return planned(o, now, say, After(o.process.soon), action, status)
-    if replicas == 0:
+    deployment, wanted = o.deployment, wanted_scaling(o.md, now)
+    status = _followed(o, deployment, wanted)
+    if is_idle(deployment, wanted, o.md.status.scaling):
+        return _idle(o, now, deployment, status)
+    drift = drift_of(deployment, wanted)
+    if drift and not _is_only_reported(o, wanted):
+        return _scaling(o, now, deployment, wanted, status)
+    if drift:
+        wanted = Scaling(deployment.min_replicas, deployment.max_replicas, wanted.tuning)
+        status = _drifted(o, status, drift)
+    if wanted.high == 0:
         return _stopping(o, now, deployment, status)
     if deployment.state is DeploymentState.FAILED:
         words = (deployment.message or "Together gave no reason").rstrip(".")
@@ -74,16 +85,69 @@ def serving(o: Observed, now: datetime) -> DeploymentPlan:
         return failed(o, now, stalled(DEPLOY, Reason.DEPLOYMENT_FAILED, message), status)
     if deployment.state in _SERVING and not _is_routed(o.endpoint, deployment):
         return _routing(o, now, o.endpoint, deployment, status)
-    return _told(o, now, deployment, status)
+    return _told(o, now, deployment, wanted, status)
+
+
+def _scaling(
+    o: Observed,
+    now: datetime,
+    deployment: Deployment,
+    wanted: Scaling,
+    status: ModelDeploymentStatus,
+) -> DeploymentPlan:
+    had = Scaling(deployment.min_replicas, deployment.max_replicas, wanted.tuning)
+    message = f"Scaling from {had.text} to {wanted.text}"
+    if has_bounds(deployment, wanted):
+        message = "Changing how Together scales"
+    say = busy(DEPLOY, Reason.SCALING, message)
+    change = change_of(deployment.tuning, wanted)
+    action = ScaleDeployment(deployment.endpoint_id, deployment.id, wanted.low, wanted, change)
+    return planned(o, now, say, After(o.process.soon), action, status)
+
+
+def _idle(
+    o: Observed, now: datetime, deployment: Deployment, status: ModelDeploymentStatus
+) -> DeploymentPlan:
+    """Together stopped it for want of requests, as it was told to; that is no drift."""
+    if deployment.state is not DeploymentState.STOPPED:
+        say = busy(DEPLOY, Reason.STOPPING, deployment.message or "Stopping all replicas")
+        return planned(o, now, say, After(o.process.soon), status=status)
+    message = (
+        "Stopped by Together because no request came; nothing is billed. To start again, set "
+        "replicas to 0 and back."
+    )
+    say = Situation(Health.READY, Reason.IDLE, message)
+    # Just after a start was asked for, it may still look like this.
+    return planned(o, now, say, After(o.process.poll * 3), status=status)
+
+
+def _is_only_reported(o: Observed, wanted: Scaling) -> bool:
+    """True when the difference is somebody else's doing, and is to be left as it is."""
+    reports = o.md.spec.drift_policy is DriftPolicy.REPORT
+    return reports and was_asked_for(o.md.status.scaling, wanted)
+
+
+def _drifted(o: Observed, status: ModelDeploymentStatus, drift: str) -> ModelDeploymentStatus:
+    asked = o.md.status.scaling
+    assert asked is not None  # otherwise it is not known to be somebody else's doing
+    return status.model_copy(update={"scaling": asked.model_copy(update={"drift": drift})})
 
 
 def _told(
-    o: Observed, now: datetime, deployment: Deployment, status: ModelDeploymentStatus
+    o: Observed,
+    now: datetime,
+    deployment: Deployment,
+    wanted: Scaling,
+    status: ModelDeploymentStatus,
 ) -> DeploymentPlan:
-    replicas = o.md.spec.replicas
+    replicas = wanted.low
     if deployment.state is DeploymentState.READY and deployment.ready_replicas >= replicas:
         name = o.endpoint.name if o.endpoint is not None else ""
+        drift = status.scaling.drift if status.scaling is not None else None
         say = Situation(Health.READY, Reason.READY, f"{name} answers")
+        if drift:
+            message = f"{name} answers, but somebody else set {drift} at Together"
+            say = Situation(Health.READY, Reason.DRIFTED, message)
         return planned(o, now, say, Done(), status=status)
     count = f"{deployment.ready_replicas} of {replicas} replicas are ready"
     words = deployment.message or count
@@ -118,22 +182,25 @@ def _stopping(
     o: Observed, now: datetime, deployment: Deployment, status: ModelDeploymentStatus
 ) -> DeploymentPlan:
     if deployment.state in {DeploymentState.STOPPED, DeploymentState.FAILED}:
-        return planned(o, now, _stopped(), Done(), status=status)
+        return planned(o, now, stopped(o, now), Done(), status=status)
     say = busy(DEPLOY, Reason.STOPPING, deployment.message or "Stopping all replicas")
     return planned(o, now, say, After(o.process.soon), status=status)
 
 
-def _stopped() -> Situation:
-    return Situation(Health.READY, Reason.STOPPED, "0 replicas are wanted: nothing is billed")
+def _replicas(deployment: Deployment, wanted: Scaling) -> int:
+    """How many replicas there shall be now; between the bounds that is for Together to say."""
+    if wanted.low == wanted.high or deployment.desired_replicas is None:
+        return wanted.low
+    return min(max(deployment.desired_replicas, wanted.low), wanted.high)
 
 
 def _is_routed(endpoint: Endpoint, deployment: Deployment) -> bool:
     return any(s.deployment_id == deployment.id and s.weight > 0 for s in endpoint.traffic)
 
 
-def _followed(o: Observed, deployment: Deployment) -> ModelDeploymentStatus:
+def _followed(o: Observed, deployment: Deployment, wanted: Scaling) -> ModelDeploymentStatus:
     """Status with what Together says of the deployment."""
-    status, replicas = o.md.status, o.md.spec.replicas
+    status, replicas = o.md.status, _replicas(deployment, wanted)
     record = status.deployment
     seen = (
         record.model_copy(
@@ -155,6 +222,7 @@ def _followed(o: Observed, deployment: Deployment) -> ModelDeploymentStatus:
             "ready_replicas": deployment.ready_replicas,
             "replicas_text": f"{deployment.ready_replicas}/{replicas}",
             "cost": cost(cents, replicas),
+            "scaling": status.scaling if drift_of(deployment, wanted) else wanted.record,
             "selector": f"together.ai/modeldeployment={o.md.metadata.name}",
         }
     )

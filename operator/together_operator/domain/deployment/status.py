@@ -26,6 +26,9 @@ _PHASES = {
     Reason.SCALING: ModelDeploymentPhase.SCALING,
     Reason.STOPPING: ModelDeploymentPhase.SCALING,
     Reason.STOPPED: ModelDeploymentPhase.STOPPED,
+    Reason.OUTSIDE_SCHEDULE: ModelDeploymentPhase.STOPPED,
+    Reason.EXPIRED: ModelDeploymentPhase.STOPPED,
+    Reason.IDLE: ModelDeploymentPhase.STOPPED,
 }
 
 
@@ -57,8 +60,8 @@ def _stages(md: ModelDeployment, status: ModelDeploymentStatus) -> tuple[Stage, 
     deployment = status.deployment
     text = f"{deployment.name} on {deployment.hardware}" if deployment is not None else ""
     endpoint = status.endpoint.name if status.endpoint is not None else None
-    if md.spec.replicas == 0:
-        stopped = "0 replicas are wanted: nothing runs and nothing is billed"
+    if md.spec.replicas == 0 or status.replicas == 0:
+        stopped = "No replicas are wanted now: nothing runs and nothing is billed"
         return (
             Stage(MODEL, Reason.MODEL_READY, model or ""),
             Stage(DEPLOY, Reason.STOPPED, stopped),

@@ -7,6 +7,7 @@ from tests.integration.crds.cases.case import Case, Refusal
 from tests.integration.crds.cases.custom_models import CUSTOM_MODELS
 from tests.integration.crds.cases.jobs import JOBS
 from tests.integration.crds.cases.model_deployments import DEPLOYMENTS
+from tests.integration.crds.cases.serving import SERVING
 from tests.integration.crds.cases.sources import ARCHIVES, S3_LOCATIONS, SOURCES
 from tests.integration.crds.cases.statuses import STATUSES
 from tests.integration.crds.cases.updates import UPDATES
@@ -23,6 +24,7 @@ CASES: list[Case] = [
     *CUSTOM_MODELS,
     *JOBS,
     *DEPLOYMENTS,
+    *SERVING,
     *UPDATES,
     *STATUSES,
 ]
