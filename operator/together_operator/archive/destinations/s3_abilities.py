@@ -63,13 +63,9 @@ def probe(client: "S3Client", location: S3Location, source: CopySource | None) -
     equal_parts = (urlsplit(client.meta.endpoint_url).hostname or "").endswith(
         ".r2.cloudflarestorage.com"
     )
-    checksums = _probe(client, location, None, checksums=True)
-    if checksums is None or not checksums.checksums:
+    found = _probe(client, location, source, checksums=True)
+    if found is None or not found.checksums:
         found = _probe(client, location, source, checksums=False)
-    elif source is not None:
-        found = _probe(client, location, source, checksums=True)
-    else:
-        found = checksums
     if found is None:
         raise TemporaryFailure(f"{location}: the store refuses a multipart upload; run again")
     return Abilities(

@@ -1,7 +1,8 @@
 """Part bodies as boto3 sends them: read lazily, and closed by their own checksum.
 
 A checksum in a trailer (`aws-chunked`) needs no second reading of the source. botocore can do that
-itself, but only over TLS and by slicing each MiB 64 times; here whole blocks go to the socket.
+itself, but only over TLS and by slicing each MiB 64 times; here whole blocks go to the socket, as
+one chunk, which is what the AWS SDK for Go sends when it knows the length.
 Measured for 2 GB from a directory: 0.9 s against 4.9 s with boto3's defaults.
 """
 
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from mypy_boto3_s3.type_defs import HeadObjectOutputTypeDef
 
 CRC_HEADER = "x-amz-checksum-crc32"
-_CHUNK = 1 << 20
 _TRAILER_SIZE = len(f"0\r\n{CRC_HEADER}:AAAAAA==\r\n\r\n")
 
 
@@ -80,27 +80,14 @@ class FramedBody(BodyFile):
 
     @property
     def size(self) -> int:
-        full, rest = divmod(self._body.size, _CHUNK)
-        return (
-            self._body.size
-            + full * len(_chunk_head(_CHUNK) + b"\r\n")
-            + (len(_chunk_head(rest) + b"\r\n") if rest else 0)
-            + _TRAILER_SIZE
-        )
+        framing = len(_chunk_head(self._body.size) + b"\r\n") if self._body.size else 0
+        return framing + self._body.size + _TRAILER_SIZE
 
     def _produce(self) -> Iterator[bytes | memoryview]:
-        left, room = self._body.size, 0
-        for whole in self._body.blocks():
-            block = whole
-            while block:
-                if not room:
-                    room = min(_CHUNK, left)
-                    yield _chunk_head(room)
-                piece, block = block[:room], block[room:]
-                yield piece
-                room, left = room - len(piece), left - len(piece)
-                if not room:
-                    yield b"\r\n"
+        if self._body.size:
+            yield _chunk_head(self._body.size)
+            yield from self._body.blocks()
+            yield b"\r\n"
         assert self._body.crc is not None
         yield f"0\r\n{CRC_HEADER}:{encode_crc(self._body.crc)}\r\n\r\n".encode()
 

@@ -2,12 +2,13 @@
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager
+from http.client import HTTPException
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
 from urllib3 import HTTPResponse
-from urllib3.exceptions import HTTPError
 
 from together_operator.archive.destinations.s3_abilities import CopySource
 from together_operator.archive.destinations.s3_body import whole_crc
@@ -38,7 +39,7 @@ class S3Source:
         self.client = client
         self._location = location
         self._leave_out = leave_out
-        self._copy_sources: dict[str, CopySource] = {}
+        self._copy_sources: dict[str, Future[CopySource]] = {}
         self._lock = threading.Lock()
 
     @property
@@ -57,8 +58,20 @@ class S3Source:
         """Where a store that can copy finds `entry`: one HEAD per entry, remembered."""
         with self._lock:
             known = self._copy_sources.get(entry.name)
+            mine: Future[CopySource] = Future()
+            self._copy_sources.setdefault(entry.name, mine)
         if known is not None:
-            return known
+            return known.result()
+        try:
+            mine.set_result(self._look_at(entry))
+        except BaseException as error:
+            with self._lock:
+                del self._copy_sources[entry.name]
+            mine.set_exception(error)
+            raise
+        return mine.result()
+
+    def _look_at(self, entry: Entry) -> CopySource:
         etag = _etag(entry)
         head = call(
             lambda: self.client.head_object(
@@ -70,16 +83,13 @@ class S3Source:
         if head["ETag"] != etag or head["ContentLength"] != entry.size:
             raise changed(entry)
         version = head.get("VersionId")
-        found = CopySource(
+        return CopySource(
             self.bucket,
             self.key(entry),
             etag,
             None if version in (None, "null") else version,
             whole_crc(head),
         )
-        with self._lock:
-            self._copy_sources[entry.name] = found
-        return found
 
     def key(self, entry: Entry) -> str:
         return self._location.key + entry.name
@@ -160,7 +170,7 @@ class _S3Range:
         if response["ETag"] != etag or response["ContentLength"] != self._left:
             response["Body"].close()
             raise changed(entry)
-        # StreamingBody hides urllib3's response, which can read into a buffer.
+        # StreamingBody hides urllib3's response, whose connection can be given back.
         raw: HTTPResponse = response["Body"]._raw_stream  # type: ignore[attr-defined]  # noqa: SLF001
         return raw
 
@@ -169,8 +179,9 @@ class _S3Range:
             if self._response is None:
                 self._response = self._get()
             try:
-                count = self._response.readinto(buffer[: self._left])
-            except (HTTPError, OSError):
+                # urllib3's own readinto reads into new memory and copies.
+                count = self._response._fp.readinto(buffer[: self._left])  # type: ignore[union-attr]  # noqa: SLF001
+            except (HTTPException, OSError):
                 count = 0
             if count:
                 self._tries = _RANGE_TRIES

@@ -1,0 +1,1 @@
+"""The archiver against what a user would do by hand: time, bytes, memory, in one run."""
