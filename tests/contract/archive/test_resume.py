@@ -1,19 +1,24 @@
 """Killed anywhere, started again: the same bytes, and nothing is sent twice that need not be."""
 
 import hashlib
+import itertools
+import json
 import os
 import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Mapping
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from tests.contract.archive.conftest import BUCKET, MIB, FixtureStore
+from tests.support.s3_fixture.operations import S3Error
 
 from together_operator.archive.destinations.markers import MARKER_NUMBERS, is_ours, marker_sizes
-from together_operator.archive.errors import StoppedError
+from together_operator.archive.errors import ArchiveError, StoppedError
 from together_operator.archive.layout import STREAM_PART
 
 WORKERS = 2
@@ -127,6 +132,73 @@ def test_sigterm_keeps_what_was_sent_and_says_so(
     assert result.sent_bytes < total
 
 
+def test_a_second_signal_ends_a_slow_run_at_once(
+    store: FixtureStore, directory: Path, tmp_path: Path
+) -> None:
+    held, worker = threading.Event(), list[Worker]()
+
+    def hold(operation: str, query: Mapping[str, str]) -> None:
+        if operation == "UploadPart" and query["partNumber"] == "2" and not held.is_set():
+            for _ in range(2):
+                worker[0].process.send_signal(signal.SIGTERM)
+                worker[0].process.poll()
+                time.sleep(0.5)
+            held.wait(60)
+
+    store.fixture.before = hold
+    worker.append(Worker(store, str(directory), f"s3://{BUCKET}/out.zip", tmp_path / "message"))
+    code, _, errors = worker[0].finish()
+    held.set()
+    assert (code, errors) == (75, "error: stopped on request; run again to go on\n")
+    assert json.loads((tmp_path / "message").read_text())["exitCode"] == 75
+
+
+def exit_code(store: FixtureStore, source: str) -> int:
+    try:
+        store.archive(source, workers=1)
+    except ArchiveError as error:
+        return error.exit_code
+    return 0
+
+
+def small_model() -> dict[str, bytes]:
+    return {"config.json": b"{}", "a.bin": bytes(14 * MIB), "b.bin": b"1" * (9 * MIB)}
+
+
+@pytest.mark.parametrize("from_directory", [False, True], ids=["prefix", "directory"])
+def test_whichever_request_is_the_last_one_the_next_run_makes_it_whole(
+    store: FixtureStore, tmp_path: Path, fast_retries: None, from_directory: bool
+) -> None:
+    """The store refuses everything from the n-th request on, for every n."""
+    store.put(small_model())
+    for name, data in small_model().items():
+        (tmp_path / name).write_bytes(data)
+    source = str(tmp_path) if from_directory else f"s3://{BUCKET}/source/"
+    store.archive(source, f"s3://{BUCKET}/whole.zip")
+    whole = store.fixture.content(BUCKET, "whole.zip")
+    for last in itertools.count():
+        store.fixture.storage.uploads.clear()
+        store.fixture.storage.buckets[BUCKET].objects.pop("out.zip", None)
+        served = itertools.count()
+
+        def refuse_after(_operation: str, _query: Mapping[str, str], last: int = last) -> None:
+            if next(served) >= last:  # noqa: B023
+                raise S3Error(403, "AccessDenied")
+
+        store.fixture.before = refuse_after
+        died = exit_code(store, source)
+        assert died in (0, 75, 77)
+        store.fixture.before = lambda _operation, _query: None
+        for upload in store.fixture.storage.uploads.values():
+            upload.initiated -= timedelta(days=2)
+        result = store.archive(source, workers=1)
+        assert store.fixture.content(BUCKET, "out.zip") == whole
+        assert store.uploads() == []
+        assert result.sent_bytes + result.copied_bytes <= len(whole)
+        if not died:
+            return
+
+
 def test_a_stop_before_anything_was_sent_leaves_no_archive(
     full_store: FixtureStore,
 ) -> None:
@@ -180,6 +252,14 @@ def test_an_upload_that_vanishes_is_a_temporary_failure(
     with pytest.raises(Exception, match="somebody else ended this upload; run again") as caught:
         store.archive(str(directory))
     assert caught.value.exit_code == 75  # type: ignore[attr-defined]
+
+
+def test_what_another_program_has_just_begun_is_left_alone(
+    store: FixtureStore, directory: Path
+) -> None:
+    begun = store.client.create_multipart_upload(Bucket=BUCKET, Key="out.zip")["UploadId"]
+    store.archive(str(directory))
+    assert store.uploads() == [begun]
 
 
 def test_markers_spell_the_plan_and_the_layout() -> None:

@@ -67,6 +67,27 @@ def test_the_store_copies_what_is_large_and_says_the_same_bytes(
     assert full_store.get("copied.zip") == full_store.get("streamed.zip")
 
 
+def test_a_bucket_with_versions_is_copied_from_the_version_that_was_listed(
+    moto_store: Store, files: Mapping[str, bytes]
+) -> None:
+    moto_store.client.put_bucket_versioning(
+        Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"}
+    )
+    moto_store.put(dict.fromkeys(files, b"older"))
+    moto_store.put(files)
+    result = moto_store.archive(f"s3://{BUCKET}/source/", f"s3://{BUCKET}/out.tar", "tar")
+    assert result.copied_bytes
+    assert contents(moto_store.get("out.tar"), "tar") == files
+
+
+def test_an_archive_that_nobody_could_download_is_not_called_done(
+    store: FixtureStore, directory: Path
+) -> None:
+    store.fixture.fail("GetObject", "access_denied", times=10)  # only the proof reads here
+    with pytest.raises(PermissionRefused, match="these credentials need s3:GetObject"):
+        store.archive(str(directory))
+
+
 def test_another_endpoint_is_streamed_from(
     full_store: FixtureStore, moto_store: Store, files: Mapping[str, bytes]
 ) -> None:

@@ -110,15 +110,15 @@ class Operations:
         prefix = query.get("prefix", "")
         with self._storage.lock:
             found = sorted(
-                (upload.key, upload_id)
+                (upload.key, upload_id, upload.initiated)
                 for upload_id, upload in self._storage.uploads.items()
                 if upload.bucket == bucket and upload.key.startswith(prefix)
             )
         quoted = query.get("encoding-type") == "url"
         items = "".join(
             f"<Upload><Key>{_shown(key, quoted)}</Key><UploadId>{upload_id}</UploadId>"
-            "<Initiated>2026-01-01T00:00:00.000Z</Initiated></Upload>"
-            for key, upload_id in found
+            f"<Initiated>{initiated:%Y-%m-%dT%H:%M:%S}.000Z</Initiated></Upload>"
+            for key, upload_id, initiated in found
         )
         encoding = "<EncodingType>url</EncodingType>" if quoted else ""
         return Answer(

@@ -40,7 +40,9 @@ class S3Fixture:
         self.secrets = {ACCESS_KEY: SECRET_KEY}
         self.lock = threading.Lock()
         self.before: Callable[[str, Mapping[str, str]], None] = lambda _operation, _query: None
-        """Called with the operation and its query before each request is served."""
+        """Called with the operation and its query before each request is served; may raise
+        `S3Error`.
+        """
         self.operations = Operations(self.storage, self.quirks, self.counters)
         fixture = self
 
@@ -111,7 +113,11 @@ class _Handler(BaseHTTPRequestHandler):
         operation = _operation(self.command, query, key, headers)
         with fixture.lock:
             fixture.counters.requests[operation] += 1
-        fixture.before(operation, {**query, "key": key})
+        try:
+            fixture.before(operation, {**query, "key": key})
+        except S3Error as error:
+            self.close_connection = True
+            return self._send(Answer(error.status, body=_error(error.code)), None)
         if fixture.quirks.latency_seconds:
             time.sleep(fixture.quirks.latency_seconds)
         fault = fixture.faults.take(operation)

@@ -8,6 +8,7 @@ import threading
 import weakref
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 from isal import isal_zlib
 
@@ -170,6 +171,7 @@ class StoredUpload:
     metadata: dict[str, str]
     algorithm: str | None
     checksum_type: str
+    initiated: datetime = field(default_factory=lambda: datetime.now(UTC))
     parts: dict[int, StoredPart] = field(default_factory=dict)
 
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 
 MARKER_NUMBERS = (9_998, 9_999, 10_000)
 _MAX_MARKER = 1 << 16
+_ABANDONED_SECONDS = 24 * 3600.0
 
 
 def marker_sizes(digest: str, layout: str) -> Mapping[int, int]:
@@ -24,6 +25,13 @@ def marker_sizes(digest: str, layout: str) -> Mapping[int, int]:
 def is_ours(sizes: Mapping[int, int]) -> bool:
     """Whether an upload with parts of these sizes was begun by this program, for whatever plan."""
     return all(0 < sizes.get(number, 0) <= _MAX_MARKER for number in MARKER_NUMBERS)
+
+
+def is_abandoned(sizes: Mapping[int, int], age: float) -> bool:
+    """Whether nothing but a beginning is there, a day after it (`age` in seconds): a run that was
+    killed before its last marker, or within its probe, leaves that.
+    """
+    return age > _ABANDONED_SECONDS and all(size <= _MAX_MARKER for size in sizes.values())
 
 
 def belongs_to(sizes: Mapping[int, int], digest: str, layout: str) -> bool:

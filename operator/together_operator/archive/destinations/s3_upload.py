@@ -2,6 +2,8 @@
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, get_args
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -15,6 +17,7 @@ from together_operator.archive.destinations import (
 from together_operator.archive.destinations.markers import (
     MARKER_NUMBERS,
     belongs_to,
+    is_abandoned,
     is_ours,
     marker_sizes,
 )
@@ -132,7 +135,7 @@ class S3Object:
     ) -> tuple[LayoutKind, str, Mapping[int, PresentPart]] | None:
         """The upload of this plan with the most bytes; those of other plans are aborted."""
         found: list[tuple[int, LayoutKind, str, Mapping[int, PresentPart]]] = []
-        for key, upload_id in self._uploads():
+        for key, upload_id, age in self._uploads():
             parts = self.list_parts(key, upload_id)
             sizes = {number: part.size for number, part in parts.items()}
             matching = [
@@ -142,11 +145,12 @@ class S3Object:
             ]
             if matching and matching[0] in kinds:
                 found.append((sum(sizes.values()), matching[0], upload_id, parts))
-            elif is_ours(sizes) and not matching:
+            elif not matching and (is_ours(sizes) or is_abandoned(sizes, age)):
                 self.abort(key, upload_id)
         return max(found, key=lambda item: item[0])[1:] if found else None
 
-    def _uploads(self) -> Iterator[tuple[str, str]]:
+    def _uploads(self) -> Iterator[tuple[str, str, float]]:
+        """Key, id and age in seconds, by the store's own clock."""
         prefix = self._stale_prefix or self.location.key
         pages = self.client.get_paginator("list_multipart_uploads").paginate(
             Bucket=self.location.bucket, Prefix=prefix
@@ -154,9 +158,12 @@ class S3Object:
         # Without the permission to list, every run starts from nothing.
         with contextlib.suppress(PermissionRefused, DestinationUnwritable):
             for page in call(lambda: list(pages), f"listing uploads of {self.uri}"):
+                now = _date(page["ResponseMetadata"]["HTTPHeaders"].get("date"))
                 for upload in page.get("Uploads", []):
                     if self._stale_prefix or upload["Key"] == self.location.key:
-                        yield upload["Key"], upload["UploadId"]
+                        begun = upload.get("Initiated")
+                        age = (now - begun).total_seconds() if now and begun else 0.0
+                        yield upload["Key"], upload["UploadId"], age
 
     def list_parts(self, key: str, upload_id: str) -> Mapping[int, PresentPart]:
         """Empty when the upload is not there any more."""
@@ -347,6 +354,13 @@ class S3Upload:
 
     def close(self) -> None:
         pass
+
+
+def _date(text: str | None) -> datetime | None:
+    try:
+        return parsedate_to_datetime(text) if text else None
+    except ValueError:
+        return None
 
 
 class _Zeros:
