@@ -11,6 +11,7 @@ from pathlib import Path
 
 from tests.bench.archive import extras, report
 from tests.bench.archive.aws_cli import aws
+from tests.bench.archive.limits import limits
 from tests.bench.archive.runs import BY_HAND, interleaved, interpreter_rss, verify
 from tests.bench.archive.store import running
 from tests.bench.archive.ways import Bench
@@ -51,11 +52,14 @@ def main() -> None:
         verify(bench)
         say(f"==> {options.rounds} rounds of about three minutes each")
         runs = interleaved(bench, options.rounds, BY_HAND, say)
+        found = limits(bench, bench.model / shape.name(1))
         say("==> Large shards, a kill, growth")
         large = extras.large_shards(bench, f"source/{shape.name(1)}")
         resumed = extras.killed_and_resumed(bench)
         growth = extras.growth(bench, shape, options.growth, base) if options.growth else []
-    text = "\n\n".join([report.table(runs, BY_HAND, base), report.extras(large, resumed, growth)])
+    text = "\n\n".join(
+        [report.table(runs, BY_HAND, base), report.extras(large, resumed, growth, found)]
+    )
     print(f"{report.machine()}\n\n{text}", flush=True)
     if options.write:
         command = "make bench ONLY=archive ARGS=--write"

@@ -7,6 +7,7 @@ from datetime import date
 from pathlib import Path
 
 from tests.bench.archive.extras import Growth, LargeShards, Resumed
+from tests.bench.archive.limits import Limits
 from tests.bench.archive.plot import Panel, draw
 from tests.bench.archive.runs import ARCHIVER, Runs, Way
 from tests.bench.archive.weights import readable
@@ -60,8 +61,21 @@ def _ratio(runs: Runs, key: str, against: str, goal: float) -> str:
     return f"**{middle:.1f}×** {against.removeprefix('hand-')}{spread} (goal {goal:g}×)"
 
 
-def extras(large: Sequence[LargeShards], resumed: Resumed, growth: Sequence[Growth]) -> str:
-    lines = ["| four shards of 5 GB, server-side | seconds | through the client |", "|---|---|---|"]
+def extras(
+    large: Sequence[LargeShards], resumed: Resumed, growth: Sequence[Growth], limits: Limits
+) -> str:
+    lines = [
+        "| what the machine allows | |",
+        "|---|---|",
+        f"| start of a worker until its first request could go | {limits.start_seconds:.2f} s |",
+        f"| compressing on one thread | {readable(limits.compressing)}/s |",
+        f"| compressing on two | {readable(limits.compressing_twice)}/s |",
+        "",
+    ]
+    lines += [
+        "| four shards of 5 GB, server-side | seconds | through the client |",
+        "|---|---|---|",
+    ]
     for one in large:
         share = f"{one.client_bytes / one.size:.2%} (goal ≤ 0.25%)"
         lines.append(f"| {one.title} | {one.seconds:.2f} | {share} |")

@@ -176,6 +176,7 @@ class Operations:
             start, stop = int(first), min(size, int(last) + 1 if last else size)
         if start >= size:
             raise S3Error(416, "InvalidRange")
+        out.pop(_CRC_HEADER, None)  # it is that of the whole
         out["Content-Range"] = f"bytes {start}-{stop - 1}/{size}"
         return Answer(206, out, content=stored.content.slice(start, stop))
 
