@@ -60,6 +60,11 @@ class Recorder:
         with self._news:
             return [list(found) for key, found in self._versions.items() if key[1] == namespace]
 
+    def every_version(self) -> list[Object]:
+        """All versions of all objects."""
+        with self._news:
+            return [version for history in self._versions.values() for version in history]
+
     def latest(self, kind: str, namespace: str, name: str) -> Object | None:
         """The newest version; None when the object is not there."""
         with self._news:
