@@ -37,7 +37,8 @@ crds: $(STAMP) ## Write crds/*.yaml, and the chart's copy, from the pydantic mod
 	@$(BIN)/python -m together_operator.api.crd charts/together-operator/files/crds
 
 .PHONY: check-crds
-check-crds: $(STAMP) ## Fail when crds/*.yaml differ from the pydantic models
+check-crds: $(STAMP) ## Fail when what is generated differs from what it is generated from
+	@$(BIN)/python -m hack.argocd --check
 	@$(BIN)/python -m together_operator.api.crd --check crds
 	@$(BIN)/python -m together_operator.api.crd --check charts/together-operator/files/crds
 
@@ -78,6 +79,16 @@ test: $(STAMP) ## All tests that need neither root nor containers, a real kube-a
 .PHONY: e2e
 e2e: $(STAMP) ## The main job on a real node: image, chart, containers (root; says what is missing)
 	@$(BIN)/python -m tests.e2e
+
+.PHONY: gitops
+gitops: $(STAMP) ## A real Argo CD, built once (4 minutes), syncs both kinds from Git (needs redis-server)
+	@$(BIN)/python -m tests.support.cluster build
+	@$(BIN)/python -m tests.support.argocd
+	@$(BIN)/python -m pytest tests/gitops -rA
+
+.PHONY: argocd
+argocd: $(STAMP) ## Write deploy/argocd/argocd-cm.yaml from the Lua files
+	@$(BIN)/python -m hack.argocd
 
 .PHONY: bench
 bench: $(STAMP) ## Measure archiver and operator (ONLY=archive or ONLY=operator, ARGS=--help)

@@ -268,3 +268,7 @@ class Transitions:
                 f"{self.seen}\n{json.dumps(status, indent=1)[-3000:]}"
             )
             time.sleep(0.2)
+
+
+if __name__ == "__main__":
+    binary()
