@@ -64,7 +64,7 @@ format: $(STAMP) ## Format and fix what can be fixed
 	@$(BIN)/ruff check --quiet --fix .
 
 .PHONY: check
-check: $(STAMP) check-crds check-chart ## Format, lint, types, layers, dependencies, generated files, chart
+check: $(STAMP) check-crds check-chart check-docs ## Format, lint, types, layers, dependencies, generated files, chart
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy operator tests hack
@@ -89,6 +89,17 @@ gitops: $(STAMP) ## A real Argo CD, built once (4 minutes), syncs both kinds fro
 .PHONY: argocd
 argocd: $(STAMP) ## Write deploy/argocd/argocd-cm.yaml from the Lua files
 	@$(BIN)/python -m hack.argocd
+
+.PHONY: docs
+docs: $(STAMP) ## Write the generated pages, and build the documentation into build/docs
+	@$(BIN)/python -m hack.docs
+	@$(BIN)/sphinx-build -q -W --keep-going -b html docs build/docs
+	@echo "build/docs/index.html"
+
+.PHONY: check-docs
+check-docs: $(STAMP)
+	@$(BIN)/python -m hack.docs --check
+	@$(BIN)/sphinx-build -q -W --keep-going -b html docs build/docs
 
 .PHONY: bench
 bench: $(STAMP) ## Measure archiver and operator (ONLY=archive or ONLY=operator, ARGS=--help)
