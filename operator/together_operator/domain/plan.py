@@ -14,6 +14,12 @@ FINALIZER = "together.ai/operator"
 RELEASE_ANNOTATION = "together.ai/release"
 """Set to "true", it lets an object go although something of it may be left at Together."""
 
+RETRY_ANNOTATION = "together.ai/retry"
+"""Any new value asks for another round of attempts, without a change of the spec."""
+
+MAX_RETRY_VALUE = 256
+"""Characters of it that count; what people write into annotations may be 256 KiB long."""
+
 S = TypeVar("S")
 A = TypeVar("A")
 
@@ -81,6 +87,20 @@ def is_deleting(resource: Resource) -> bool:
 def is_released(resource: Resource) -> bool:
     """True when a person told us to let go of what is left."""
     return resource.metadata.annotations.get(RELEASE_ANNOTATION) == "true"
+
+
+def retry_request(resource: Resource) -> str | None:
+    """The retry annotation's value, as far as it counts."""
+    value = resource.metadata.annotations.get(RETRY_ANNOTATION)
+    return value[:MAX_RETRY_VALUE] if value is not None else None
+
+
+def asks_anew(resource: Resource, observed_generation: int, last_retry: str | None) -> bool:
+    """True when the spec was edited, or a retry asked for, since the status was written."""
+    if observed_generation != resource.metadata.generation:
+        return True
+    wanted = retry_request(resource)
+    return wanted is not None and wanted != last_retry
 
 
 def is_untouched(intent: Intent, process: Process, last_sent: datetime | None) -> bool:

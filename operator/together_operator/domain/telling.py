@@ -27,8 +27,10 @@ from together_operator.domain.plan import (
     RELEASE_ANNOTATION,
     Plan,
     Process,
+    asks_anew,
     is_deleting,
     is_released,
+    retry_request,
 )
 
 R = TypeVar("R", CustomModel, ModelDeployment)
@@ -114,7 +116,7 @@ class Telling(Generic[R, S]):
         retry = status.retry
         if retry is None or retry.next_attempt_time is None:
             return 0.0
-        if status.observed_generation != resource.metadata.generation:
+        if asks_anew(resource, status.observed_generation, status.last_retry):
             return 0.0
         return max(0.0, (retry.next_attempt_time - now).total_seconds())
 
@@ -141,6 +143,7 @@ class Telling(Generic[R, S]):
         return status.model_copy(
             update={
                 "observed_generation": generation,
+                "last_retry": retry_request(resource),
                 "phase": self.phase(situation),
                 "conditions": tuple(conditions_for(stages, situation, generation, before, now)),
             }

@@ -164,6 +164,12 @@ def edited(cm: CustomModel, spec: Spec) -> CustomModel:
     return custom_model(spec, cm.status, generation=cm.metadata.generation + 1)
 
 
+def annotated(cm: CustomModel, annotation: str, value: str) -> CustomModel:
+    """The object after somebody annotated it, which makes no new generation."""
+    metadata = cm.metadata.model_copy(update={"annotations": {annotation: value}})
+    return cm.model_copy(update={"metadata": metadata})
+
+
 def retry(failures: int, due_in: float = 60) -> Retry:
     """The record of failures."""
     return Retry(failures=failures, next_attempt_time=NOW + seconds(due_in))

@@ -28,6 +28,7 @@ from together_operator.domain.custom_model.status import failure
 from together_operator.domain.errors import Unavailable
 from together_operator.domain.failures import StageError
 from together_operator.domain.outcome import After, Done, Failed, Outcome
+from together_operator.domain.plan import RETRY_ANNOTATION
 from together_operator.domain.source import source_digest
 from together_operator.domain.together import Import, Revision
 
@@ -181,6 +182,16 @@ def at(cm: CustomModel, *imports: Import, **facts: Any) -> Observed:
             Failed("ImportFailed", 1.0, terminal=True),
             None,
             id="after the last attempt: not once more",
+        ),
+        pytest.param(
+            at(
+                s.annotated(s.importing("FAILED", attempt=3), RETRY_ANNOTATION, "now"),
+                s.remote_import("FAILED"),
+            ),
+            IMPORTING,
+            After(0),
+            START,
+            id="a retry asked for after the last attempt: attempts are counted anew",
         ),
         # Validating.
         pytest.param(

@@ -12,6 +12,7 @@ from together_operator.domain.backoff import Backoff
 from together_operator.domain.conditions import Health, Reason
 from together_operator.domain.custom_model.status import failure, seconds_to_wait
 from together_operator.domain.failures import StageError, during, retry_delay, situation_of
+from together_operator.domain.plan import MAX_RETRY_VALUE, RETRY_ANNOTATION
 
 SOURCE, ARCHIVE, REGISTER, IMPORT = "SourceReady", "Archived", "Registered", "Imported"
 STAGES = (SOURCE, ARCHIVE, REGISTER, IMPORT, "", "ModelReady", "Deployed", "Routed")
@@ -175,6 +176,24 @@ def test_failures_in_a_row_are_counted_in_the_status() -> None:
 def test_an_edit_ends_the_wait() -> None:
     cm = failing(s.found(), errors.Unavailable("x"), times=8)
     assert seconds_to_wait(s.edited(cm, {**HUB, "description": "new"}), NOW) == 0.0
+
+
+def test_a_new_retry_annotation_ends_the_wait_once() -> None:
+    failed = failing(s.found(), errors.Unavailable("x"), times=8)
+    asked = s.annotated(failed, RETRY_ANNOTATION, "now")
+    assert seconds_to_wait(asked, NOW) == 0.0
+
+    again = failing(asked, errors.Unavailable("x"), times=1)
+    assert again.status.last_retry == "now"
+    assert seconds_to_wait(again, NOW) > 0
+    assert seconds_to_wait(s.annotated(again, RETRY_ANNOTATION, "and now"), NOW) == 0.0
+
+
+def test_a_retry_annotation_of_any_length_fits_into_the_status() -> None:
+    asked = s.annotated(s.found(), RETRY_ANNOTATION, "x" * 200_000)
+    failed = failing(asked, errors.Unavailable("x"), times=1)
+    assert len(failed.status.last_retry or "") == MAX_RETRY_VALUE
+    assert seconds_to_wait(failed, NOW) > 0, "it counts as honoured"
 
 
 @pytest.mark.parametrize(

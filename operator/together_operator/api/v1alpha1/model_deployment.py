@@ -333,6 +333,11 @@ class ModelDeploymentStatus(ApiModel):
     retry: Retry | None = Field(
         default=None, description="Failed tries, and when the next one is due."
     )
+    last_retry: str | None = Field(
+        default=None,
+        description="Value of the annotation together.ai/retry that was honoured last; any other "
+        "one asks for a new round of attempts at once.",
+    )
 
 
 class ModelDeployment(Resource):

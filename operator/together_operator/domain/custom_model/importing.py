@@ -171,7 +171,7 @@ def import_failed(o: Observed, now: datetime, current: ImportStatus) -> ModelPla
         return failed(o, now, busy(IMPORT, Reason.IMPORT_RETRYING, message), o.cm.status)
     message = (
         f"{words}. All {attempt} attempts failed: mend the source (a change of it is noticed), "
-        "or edit the spec to try again."
+        "or edit the spec or annotate with together.ai/retry to try again."
     )
     say = Situation(Health.STALLED, Reason.IMPORT_FAILED, message, IMPORT)
     return failed(o, now, say, o.cm.status)

@@ -21,6 +21,7 @@ from together_operator.domain.custom_model.observed import (
     is_same_source,
 )
 from together_operator.domain.failures import StageError
+from together_operator.domain.plan import asks_anew
 from together_operator.domain.source import needs_archive
 from together_operator.domain.telling import Telling
 from together_operator.domain.together import Import, ImportState, Model, Revision
@@ -85,13 +86,13 @@ def failure(o: Observed, now: datetime, error: StageError) -> ModelPlan:
 
 
 def afresh(cm: CustomModel) -> CustomModelStatus:
-    """The status, with failed imports forgotten once the spec was edited: that asks to try again.
+    """The status, with failed imports forgotten once somebody asked to try again.
 
     A failure is recorded for the new generation too, and must not end what the edit asked for.
     """
     last = cm.status.import_
-    edited = cm.status.observed_generation != cm.metadata.generation
-    if last is None or not edited or last.state != ImportState.FAILED:
+    asked = asks_anew(cm, cm.status.observed_generation, cm.status.last_retry)
+    if last is None or not asked or last.state != ImportState.FAILED:
         return cm.status
     return cm.status.model_copy(update={"import_": last.model_copy(update={"attempt": None})})
 
