@@ -20,6 +20,7 @@ from kubernetes.aio import config as kube_config
 from pydantic import SecretStr
 
 from together_operator.adapters.hub import HuggingFaceHub
+from together_operator.adapters.inspector import SourceInspector
 from together_operator.adapters.jobs import KubeJobs
 from together_operator.adapters.kube import KubeObjects, KubeSecrets, cluster_id
 from together_operator.adapters.s3 import S3Archives
@@ -199,6 +200,9 @@ class Operator:
             self.metrics,
             api_key=config.api_key,
             archive_image=config.archive_image,
+            hub_endpoint=str(config.hub_endpoint).rstrip("/"),
+            inspector=SourceInspector(str(config.hub_endpoint).rstrip("/"), threads),
+            source_seconds=config.source_seconds,
         )
 
     def _alive(self) -> str | None:

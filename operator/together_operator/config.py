@@ -60,6 +60,11 @@ class Config(BaseSettings):
     resync_seconds: float = Field(
         default=600.0, gt=0, description="Between looks at something that is settled."
     )
+    source_seconds: float = Field(
+        default=3600.0,
+        ge=0,
+        description="Between looks at an imported source, to see if it has changed; 0: never.",
+    )
     settle_seconds: float = Field(
         default=30.0,
         ge=0,

@@ -7,6 +7,7 @@ that a caller is expected to tell apart.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, Protocol
 
@@ -219,6 +220,53 @@ class Jobs(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class InStore:
+    """One archive in S3, or the files of a prefix, and what may read them."""
+
+    location: S3Location
+    uri: str
+    credentials: Credentials
+
+
+@dataclass(frozen=True, slots=True)
+class InRepository:
+    """A repository at one commit."""
+
+    repo: str
+    commit: str
+    token: SecretStr | None
+
+
+@dataclass(frozen=True, slots=True)
+class BehindUrl:
+    """One archive behind a URL that the user signed."""
+
+    url: SecretStr
+
+
+Place = InStore | InRepository | BehindUrl
+
+
+class Inspector(Protocol):
+    """Looks into sources: would Together take the model that is there?"""
+
+    async def inspect(self, place: Place, revision: str, largest_node: int | None) -> Sequence[str]:
+        """Each problem with its remedy, in one line for people; none for a source that is good.
+
+        Only headers are read. A source that would take too long is not called bad: what fetches
+        it checks it again.
+
+        Args:
+            revision: identity of the content, by which an answer is remembered.
+            largest_node: bytes of accelerator memory of the largest node there is, if known.
+
+        Raises:
+            InputError: it can't be read as what it claims to be.
+        """
+        ...
+
+
 class ArchiveStore(Protocol):
     """S3, as far as the operator itself uses it; `credentials` None is the ambient identity."""
 
@@ -230,6 +278,18 @@ class ArchiveStore(Protocol):
         self, location: S3Location, uri: str, credentials: Credentials
     ) -> SourceFacts:
         """Number of files, bytes and a digest of a prefix; `NotFound` when it is empty."""
+        ...
+
+    async def delete_archives(
+        self, location: S3Location, folder: str, credentials: Credentials
+    ) -> None:
+        """Delete archives in a folder of ours, abort unfinished ones, and see that all are gone.
+
+        Whatever does not carry the name of an archive of ours stays.
+
+        Args:
+            folder: `s3://bucket/prefix/`, of one object alone.
+        """
         ...
 
     async def presign(
@@ -246,8 +306,10 @@ class ArchiveStore(Protocol):
 class Hub(Protocol):
     """Hugging Face, for metadata only."""
 
-    async def look(self, repo: str, token: SecretStr | None) -> SourceFacts:
-        """Commit, files, size and base model of a repository."""
+    async def look(
+        self, repo: str, token: SecretStr | None, revision: str | None = None
+    ) -> SourceFacts:
+        """Commit, files, size and base model of a repository, at its default branch if None."""
         ...
 
 

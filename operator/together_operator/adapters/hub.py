@@ -53,29 +53,34 @@ class HuggingFaceHub:
 
         HfApi.model_info  # noqa: B018 - the library loads its parts when they are touched
 
-    async def look(self, repo: str, token: SecretStr | None) -> SourceFacts:
-        """Commit, number of files, bytes and base model of the default branch.
+    async def look(
+        self, repo: str, token: SecretStr | None, revision: str | None = None
+    ) -> SourceFacts:
+        """Commit, number of files, bytes and base model of a revision; None: the default branch.
 
         The base model is what the model card says (its first, if it says several), else what an
         adapter's configuration says, else the repository itself.
 
         Raises:
-            NotFound: there is no such repository, or it is private and the token can't see it.
+            NotFound: there is no such repository or revision, or it is private and the token
+                can't see it.
             Forbidden: it is gated, and the token was not let in.
             Unauthorized: the hub does not know the token.
             RateLimited, Unavailable, Rejected.
         """
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._executor, partial(self._look, repo, token))
+        return await loop.run_in_executor(
+            self._executor, partial(self._look, repo, token, revision)
+        )
 
-    def _look(self, repo: str, token: SecretStr | None) -> SourceFacts:
+    def _look(self, repo: str, token: SecretStr | None, revision: str | None) -> SourceFacts:
         from huggingface_hub import HfApi
 
         # Without a token of its own a look is anonymous: it never uses the operator's login.
         secret: str | bool = token.get_secret_value() if token is not None else False
         api = HfApi(endpoint=self._endpoint, token=secret, library_name="together-operator")
         with _translated(repo, with_token=token is not None):
-            info = api.model_info(repo, files_metadata=True, timeout=TIMEOUT)
+            info = api.model_info(repo, revision=revision, files_metadata=True, timeout=TIMEOUT)
             siblings = info.siblings or []
             if info.gated:
                 # Anybody may read a gated repository's metadata, but not its files.
@@ -149,7 +154,10 @@ def _translated(repo: str, *, with_token: bool) -> Iterator[None]:
     except hub.DisabledRepoError as error:
         message = f"Hugging Face has disabled the repository {repo}"
         raise errors.Forbidden(message, status=_status(error)) from None
-    except (hub.RepositoryNotFoundError, hub.RevisionNotFoundError) as error:
+    except hub.RevisionNotFoundError as error:
+        message = f"Hugging Face repository {repo} has no such revision"
+        raise errors.NotFound(message, status=_status(error)) from None
+    except hub.RepositoryNotFoundError as error:
         private = "may not be read with this token" if with_token else "is private, needing a token"
         message = f"Hugging Face repository {repo} does not exist or {private}"
         raise errors.NotFound(message, status=_status(error)) from None

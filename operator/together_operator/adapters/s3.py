@@ -62,6 +62,15 @@ class S3Archives:
         """
         return await self._run(lambda s3: s3.list_prefix(location, uri, credentials))
 
+    async def delete_archives(
+        self, location: S3Location, folder: str, credentials: Credentials
+    ) -> None:
+        """Delete archives in a folder of ours, abort unfinished ones, and see that all are gone.
+
+        Raises as `head`; Unavailable where one is still there.
+        """
+        await self._run(lambda s3: s3.delete_archives(location, folder, credentials))
+
     async def presign(
         self, location: S3Location, uri: str, credentials: Credentials, seconds: int
     ) -> SecretStr:

@@ -130,6 +130,20 @@ class S3Calls:
             size_bytes=sum(item["Size"] for item in found),
         )
 
+    def delete_archives(self, location: S3Location, folder: str, credentials: Credentials) -> None:
+        """Delete what carries the name of an archive of ours, directly in the folder."""
+        bucket, prefix = _bucket_and_key(folder)
+        with translated(folder):
+            identity = self._clients.identity(location, credentials)
+            client = self._clients.client(identity, location, bucket)
+            for key in _archives(client, bucket, prefix):
+                client.delete_object(Bucket=bucket, Key=key)
+            for key, upload in _unfinished(client, bucket, prefix):
+                client.abort_multipart_upload(Bucket=bucket, Key=key, UploadId=upload)
+            left = [*_archives(client, bucket, prefix), *_unfinished(client, bucket, prefix)]
+        if left:
+            raise errors.Unavailable(f"{folder}: something that was deleted is still there")
+
     def presign(
         self, location: S3Location, uri: str, credentials: Credentials, seconds: int
     ) -> SecretStr:
@@ -176,6 +190,28 @@ def _look(client: S3Client, bucket: str, key: str) -> tuple[int, str]:
         first["Body"].close()
         return int(first["ContentRange"].rpartition("/")[2]), first.get("ETag", "")
     return head["ContentLength"], head.get("ETag", "")
+
+
+_OUR_ARCHIVE = re.compile(r"[A-Za-z0-9._-]+-[0-9a-f]{8}-[0-9a-f]{16}[.](?:zip|tar|tar[.]gz)")
+"""The key below its folder that the worker gives an archive: see `archive.run.derived_name`."""
+
+
+def _archives(client: S3Client, bucket: str, prefix: str) -> list[str]:
+    pages = client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
+    keys = [item["Key"] for page in pages for item in page.get("Contents", [])]
+    return [key for key in keys if _is_ours(key, prefix)]
+
+
+def _unfinished(client: S3Client, bucket: str, prefix: str) -> list[tuple[str, str]]:
+    """Key and id of multipart uploads."""
+    pages = client.get_paginator("list_multipart_uploads").paginate(Bucket=bucket, Prefix=prefix)
+    found = [(u["Key"], u["UploadId"]) for page in pages for u in page.get("Uploads", [])]
+    return [upload for upload in found if _is_ours(upload[0], prefix)]
+
+
+def _is_ours(key: str, prefix: str) -> bool:
+    """A store that ignores the prefix must not make us delete somebody else's."""
+    return key.startswith(prefix) and _OUR_ARCHIVE.fullmatch(key[len(prefix) :]) is not None
 
 
 def _is_file(item: ObjectTypeDef) -> bool:

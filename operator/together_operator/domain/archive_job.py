@@ -1,31 +1,19 @@
-"""The Job that packs a source into one archive: its manifest, and what its state means."""
+"""The Job that packs a source into one archive: its name, and what its state means."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from enum import Enum
 from typing import Any
 
-from together_operator.api.v1alpha1 import (
-    API_VERSION,
-    ArchiveStatus,
-    CustomModel,
-    Progress,
-    S3Location,
-)
-from together_operator.domain.conditions import MAX_MESSAGE
+from together_operator.api.v1alpha1 import ArchiveStatus, CustomModel, Progress
 from together_operator.domain.names import derived_name, short_hash
-from together_operator.domain.source import source_digest
-from together_operator.domain.text import human_duration, human_size
+from together_operator.domain.progress import amount, parse_progress, word
 
 OWNER_LABEL = "together.ai/custommodel-uid"
-COMPONENT_LABELS = {
-    "app.kubernetes.io/name": "together-operator",
-    "app.kubernetes.io/component": "archive",
-}
-
 CONTAINER = "archive"
 
 FINAL_EXIT_CODES = {
@@ -35,10 +23,6 @@ FINAL_EXIT_CODES = {
     77: "not permitted",
 }
 """sysexits of the worker (its command line's contract) for which a repetition can't help."""
-
-_MAX_INT64 = 2**63 - 1
-
-Manifest = dict[str, Any]
 
 
 class JobState(Enum):
@@ -58,6 +42,7 @@ class JobFacts:
         is_final: it failed in a way that a repetition can't help.
         result: what the worker wrote, once it succeeded.
         progress: the worker's latest progress line.
+        running_since: when the worker of the pod that runs was started; None while none runs.
     """
 
     name: str
@@ -67,14 +52,21 @@ class JobFacts:
     deleting: bool = False
     result: ArchiveStatus | None = None
     progress: Progress | None = None
+    running_since: datetime | None = None
 
 
 def job_name(cm: CustomModel, cluster_id: str, attempt: int) -> str:
-    """Name of the Job of one attempt at one content of a source, and one destination."""
-    destination = cm.spec.archive.destination.uri if cm.spec.archive is not None else ""
+    """Name of the Job of one attempt at one content of a source, packed in one way.
+
+    Whatever the Job is made from is in it: when somebody mends the spec of a Job that can't
+    start, another one takes its place, and goes on with what is there.
+    """
+    made_from = cm.spec.model_dump_json(
+        include={"source": True, "archive": {"format", "destination"}, "job": True},
+        exclude_defaults=True,  # a new release's new fields don't change the name
+    )
     seen = cm.status.source.revision if cm.status.source is not None else None
-    content = (source_digest(cm.spec), seen or "")
-    parts = (cluster_id, cm.metadata.uid, *content, destination, str(attempt))
+    parts = (cluster_id, cm.metadata.uid, made_from, seen or "", str(attempt))
     return derived_name(cm.metadata.name, "archive", *parts)
 
 
@@ -83,131 +75,6 @@ def destination_prefix(cm: CustomModel, cluster_id: str) -> str:
     assert cm.spec.archive is not None  # the CRD's rule for sources that need one
     folder = f"{cm.metadata.namespace}/{cm.metadata.name}-{short_hash(cluster_id, cm.metadata.uid)}"
     return f"{cm.spec.archive.destination.uri.rstrip('/')}/{folder}/"
-
-
-def manifest(cm: CustomModel, name: str, image: str, cluster_id: str) -> Manifest:
-    """The Job: hardened for the restricted Pod Security level, and certain to end.
-
-    `podFailurePolicy` ends it at once on an exit code for which a repetition can't help, and
-    does not count a pod that was evicted or lost its node.
-    """
-    settings = cm.spec.job
-    labels = {**settings.labels, **COMPONENT_LABELS, OWNER_LABEL: cm.metadata.uid}
-    pod_spec: Manifest = {
-        "restartPolicy": "Never",
-        "automountServiceAccountToken": False,
-        "enableServiceLinks": False,
-        "securityContext": {
-            "runAsNonRoot": True,
-            "runAsUser": 65532,
-            "runAsGroup": 65532,
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
-        "containers": [_container(cm, settings.image or image, cluster_id)],
-        "nodeSelector": settings.node_selector or None,
-        "tolerations": [t.to_body() for t in settings.tolerations] or None,
-        "affinity": settings.affinity.to_body() if settings.affinity is not None else None,
-        "serviceAccountName": settings.service_account_name,
-        "priorityClassName": settings.priority_class_name,
-    }
-    return {
-        "apiVersion": "batch/v1",
-        "kind": "Job",
-        "metadata": {
-            "name": name,
-            "namespace": cm.metadata.namespace,
-            "labels": labels,
-            "ownerReferences": [
-                {
-                    "apiVersion": API_VERSION,
-                    "kind": cm.kind,
-                    "name": cm.metadata.name,
-                    "uid": cm.metadata.uid,
-                    "controller": True,
-                    "blockOwnerDeletion": False,
-                }
-            ],
-        },
-        "spec": {
-            "backoffLimit": 3,
-            "activeDeadlineSeconds": settings.active_deadline_seconds,
-            "ttlSecondsAfterFinished": settings.ttl_seconds_after_finished,
-            "podFailurePolicy": {
-                "rules": [
-                    {
-                        "action": "FailJob",
-                        "onExitCodes": {
-                            "containerName": CONTAINER,
-                            "operator": "In",
-                            "values": sorted(FINAL_EXIT_CODES),
-                        },
-                    },
-                    {
-                        "action": "Ignore",
-                        "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}],
-                    },
-                ]
-            },
-            "template": {
-                "metadata": {"labels": labels, "annotations": settings.annotations or None},
-                "spec": {k: v for k, v in pod_spec.items() if v is not None},
-            },
-        },
-    }
-
-
-def _container(cm: CustomModel, image: str, cluster_id: str) -> Manifest:
-    source, archive = cm.spec.source.s3, cm.spec.archive
-    assert source is not None
-    assert archive is not None
-    uri = source.uri if source.uri.endswith("/") else f"{source.uri}/"
-    command = ["together-operator", "archive", uri, destination_prefix(cm, cluster_id)]
-    command += ["--format", archive.format.value, "--progress", "json"]
-    for option, value in (
-        ("--endpoint-url", archive.destination.endpoint_url),
-        ("--region", archive.destination.region),
-        ("--source-endpoint-url", source.endpoint_url),
-        ("--source-region", source.region),
-    ):
-        if value:
-            command += [option, value]
-    resources = cm.spec.job.resources
-    return {
-        "name": CONTAINER,
-        "image": image,
-        "command": command,
-        "env": _credentials(source, "SOURCE_") + _credentials(archive.destination, ""),
-        "resources": resources.to_body() if resources is not None else _DEFAULT_RESOURCES,
-        "terminationMessagePolicy": "FallbackToLogsOnError",
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "readOnlyRootFilesystem": True,
-            "capabilities": {"drop": ["ALL"]},
-        },
-    }
-
-
-_DEFAULT_RESOURCES = {
-    "requests": {"cpu": "500m", "memory": "256Mi"},
-    "limits": {"memory": "512Mi"},
-}
-
-
-def _credentials(location: S3Location, prefix: str) -> list[Manifest]:
-    """Credentials by reference: their values never pass through the operator or the Job."""
-    if location.credentials_secret_ref is None:
-        return []
-    secret = location.credentials_secret_ref.name
-
-    def variable(name: str, *, optional: bool) -> Manifest:
-        reference = {"name": secret, "key": name, "optional": optional}
-        return {"name": f"{prefix}{name}", "valueFrom": {"secretKeyRef": reference}}
-
-    return [
-        variable("AWS_ACCESS_KEY_ID", optional=False),
-        variable("AWS_SECRET_ACCESS_KEY", optional=False),
-        variable("AWS_SESSION_TOKEN", optional=True),
-    ]
 
 
 def facts(
@@ -248,34 +115,18 @@ def facts(
         _waiting(pods),
         deleting=deleting,
         progress=parse_progress(last_line),
+        running_since=_running_since(pods),
     )
 
 
-def parse_progress(line: str | None) -> Progress | None:
-    """Progress from one line of the worker's output; None if it isn't one."""
-    try:
-        data = json.loads(line or "")
-    except (ValueError, RecursionError):
-        return None
-    if not isinstance(data, dict) or data.get("type") != "progress":
-        return None
-    done, total = _amount(data, "doneBytes"), _amount(data, "totalBytes")
-    speed, eta = _amount(data, "bytesPerSecond"), _amount(data, "etaSeconds")
-    percent = min(100 * done // total, 100) if done is not None and total else None
-    words = [
-        f"{percent}%" if percent is not None else "",
-        f"{human_size(speed)}/s" if speed else "",
-        human_duration(eta) if eta is not None else "",
-    ]
-    return Progress(
-        stage=_word(data, "stage") or "Archive",
-        done_bytes=done,
-        total_bytes=total,
-        percent=percent,
-        bytes_per_second=speed,
-        eta_seconds=eta,
-        text=" ".join(word for word in words if word) or None,
-    )
+def _running_since(pods: Sequence[Mapping[str, Any]]) -> datetime | None:
+    """When the container that runs now was started, as the node says it."""
+    for pod in pods:
+        for status in pod.get("status", {}).get("containerStatuses") or []:
+            started = (status.get("state", {}).get("running") or {}).get("startedAt")
+            if started and status.get("name") == CONTAINER:
+                return datetime.fromisoformat(started)
+    return None
 
 
 def _terminated(pods: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
@@ -299,28 +150,16 @@ def _payload(ended: Mapping[str, Any]) -> dict[str, Any]:
 
 def _result(ended: Mapping[str, Any]) -> ArchiveStatus | None:
     data = _payload(ended)
-    uri = _word(data, "uri")
+    uri = word(data, "uri")
     if uri is None:
         return None
     return ArchiveStatus(
         uri=uri,
-        format=_word(data, "format"),
-        size_bytes=_amount(data, "sizeBytes"),
-        digest=_word(data, "digest"),
+        format=word(data, "format"),
+        size_bytes=amount(data, "sizeBytes"),
+        digest=word(data, "digest"),
+        files=amount(data, "files"),
     )
-
-
-def _amount(data: Mapping[str, Any], key: str) -> int | None:
-    """A count that the CRD accepts. The image is the user's to choose: nothing is taken as is."""
-    value = data.get(key)
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    return int(value) if 0 <= value <= _MAX_INT64 else None
-
-
-def _word(data: Mapping[str, Any], key: str) -> str | None:
-    value = data.get(key)
-    return value[:MAX_MESSAGE] if isinstance(value, str) and value else None
 
 
 def _error(ended: Mapping[str, Any]) -> str:

@@ -24,6 +24,8 @@ class Reason(StrEnum):
     FOUND = "Found"
     ARCHIVING = "Archiving"
     ARCHIVED = "Archived"
+    ARCHIVE_DELETED = "ArchiveDeleted"
+    ARCHIVE_NOT_DELETED = "ArchiveNotDeleted"
     REGISTERING = "Registering"
     REGISTERED = "Registered"
     IMPORTING = "Importing"

@@ -98,6 +98,18 @@ _CLUSTER_REMEDIES: dict[type[errors.OperatorError], str] = {
 }
 
 SOURCE_STAGE = "SourceReady"
+STORE_STAGE = "Archives"
+"""The stage that is asked of the store in which archives are; no condition is called so."""
+
+_STORE_REMEDY = (
+    "The credentials of archive.destination need s3:ListBucket, s3:ListBucketMultipartUploads, "
+    "s3:DeleteObject and s3:AbortMultipartUpload there; or set archive.retention to Retain."
+)
+STORE_REMEDIES: dict[type[errors.OperatorError], str] = {
+    errors.Unauthorized: _STORE_REMEDY,
+    errors.Forbidden: _STORE_REMEDY,
+}
+
 CLUSTER_STAGE = "Archived"
 """The stage that is asked of Kubernetes, and not of Together or a store."""
 
@@ -115,6 +127,8 @@ def situation_of(failure: StageError) -> Situation:
     remedy = rule.source_remedy if at_source else rule.remedy
     if failure.stage == CLUSTER_STAGE:
         remedy = _CLUSTER_REMEDIES.get(type(error), remedy)
+    if failure.stage == STORE_STAGE:
+        remedy = STORE_REMEDIES.get(type(error), remedy)
     message = f"{str(error).rstrip('.')}. {remedy}".rstrip()
     health = Health.STALLED if rule.stalled else Health.PROGRESSING
     return Situation(health, reason, message, failure.stage)

@@ -31,7 +31,7 @@ class AddFinalizer:
 
 @dataclass(frozen=True, slots=True)
 class RemoveFinalizer:
-    """Let the object go. `left_behind` names what may still be at Together, for an event."""
+    """Let the object go. `left_behind` names what may still be outside, for an event."""
 
     left_behind: str = ""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from urllib.parse import parse_qsl, urlsplit
@@ -11,6 +12,7 @@ from urllib.parse import parse_qsl, urlsplit
 from pydantic import SecretStr
 
 from together_operator.api.v1alpha1 import CustomModelSpec
+from together_operator.api.v1alpha1.source import ARCHIVE_SUFFIX
 from together_operator.domain.conditions import Reason
 from together_operator.domain.errors import InputError
 
@@ -20,7 +22,8 @@ class SourceFacts:
     """What a look at the source found.
 
     Args:
-        revision: identity of the content: a commit, an ETag, or a digest of a listing.
+        revision: identity of the content: a commit, an ETag, or a digest of a listing; empty for
+            a volume, which only the Job can look into.
         files: number of files, where it could be told.
         size_bytes: bytes in all, where it could be told.
         base_model: what the source itself names as its base model, if it does.
@@ -34,7 +37,27 @@ class SourceFacts:
 
 def needs_archive(spec: CustomModelSpec) -> bool:
     """True for a source that Together can't fetch as it is."""
-    return spec.source.s3 is not None and not spec.source.s3.is_archive
+    return spec.source.is_packed
+
+
+def is_archive_uri(uri: str) -> bool:
+    """Whether a `source.s3.uri` names one archive object, and not a prefix."""
+    return re.search(ARCHIVE_SUFFIX, uri) is not None
+
+
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+
+
+def may_change(spec: CustomModelSpec) -> bool:
+    """True for a source whose content can become another one, and be seen to.
+
+    A commit never changes, a volume can't be looked into, and a URL that is signed anew leads to
+    the same archive.
+    """
+    hub = spec.source.hugging_face
+    if hub is not None:
+        return _COMMIT.fullmatch(hub.revision or "") is None
+    return spec.source.s3 is not None
 
 
 def source_digest(spec: CustomModelSpec) -> str:
@@ -44,7 +67,12 @@ def source_digest(spec: CustomModelSpec) -> str:
     """
     source = spec.source
     if source.hugging_face is not None:
+        # How the files get to Together makes no difference to what they are.
         parts = ["huggingFace", source.hugging_face.repo]
+        parts += [source.hugging_face.revision] if source.hugging_face.revision else []
+    elif source.persistent_volume_claim is not None:
+        claim = source.persistent_volume_claim
+        parts = ["persistentVolumeClaim", claim.claim_name, claim.path.rstrip("/")]
     elif source.s3 is not None:
         parts = ["s3", source.s3.uri, source.s3.endpoint_url or ""]
     else:
@@ -58,7 +86,11 @@ def source_text(spec: CustomModelSpec) -> str:
     """The source in one short string for people."""
     source = spec.source
     if source.hugging_face is not None:
-        return f"hf://{source.hugging_face.repo}"
+        revision = source.hugging_face.revision
+        return f"hf://{source.hugging_face.repo}" + (f"@{revision}" if revision else "")
+    if source.persistent_volume_claim is not None:
+        claim = source.persistent_volume_claim
+        return f"pvc/{claim.claim_name}" + (f"/{claim.path.rstrip('/')}" if claim.path else "")
     if source.s3 is not None:
         return source.s3.uri
     assert source.presigned_url is not None

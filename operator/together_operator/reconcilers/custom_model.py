@@ -4,55 +4,32 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from pydantic import SecretStr
-
-from together_operator.api.v1alpha1 import CustomModel, CustomModelStatus, S3Location
+from together_operator.api.v1alpha1 import CustomModel, CustomModelStatus
 from together_operator.domain import custom_model as domain
-from together_operator.domain.archive_job import JobFacts, job_name, manifest
-from together_operator.domain.conditions import Reason
+from together_operator.domain.archive_job import JobFacts, destination_prefix, job_name
+from together_operator.domain.archive_manifest import manifest
 from together_operator.domain.custom_model import actions, observed, status
 from together_operator.domain.custom_model.observed import Fact, Observed
-from together_operator.domain.errors import InputError, NotFound, Unavailable
-from together_operator.domain.failures import StageError, during
+from together_operator.domain.errors import NotFound, OperatorError, Unavailable
+from together_operator.domain.failures import STORE_REMEDIES, STORE_STAGE, StageError, during
 from together_operator.domain.plan import is_deleting
-from together_operator.domain.source import SourceFacts, needs_archive, presigned_facts
 from together_operator.domain.together import Import, Model, Revision
 from together_operator.engine.store import Body, Store
-from together_operator.ports import (
-    ArchiveStore,
-    Credentials,
-    Hub,
-    Jobs,
-    Objects,
-    Priority,
-    Secrets,
-)
-from together_operator.reconcilers.account import Account, Accounts, read_key
+from together_operator.ports import Objects, Priority
+from together_operator.reconcilers.account import Account
 from together_operator.reconcilers.driver import Reconciler, World
+from together_operator.reconcilers.sources import Outside, Sources
+
+__all__ = ["CustomModelReconciler", "Outside"]
 
 Status = CustomModelStatus
 Fold = Callable[[Status], Status]
 
-URL_SECONDS = 120 * 60
-"""Together needs a URL for 100 minutes from the import's start; twenty more are the margin."""
-
 FRESH_SECONDS = 2.0
 """How old a list may be that tells whether a name is free: the create itself says it for sure."""
-
-
-@dataclass
-class Outside:
-    """The systems that a CustomModel touches besides its own object."""
-
-    accounts: Accounts
-    secrets: Secrets
-    jobs: Jobs
-    archives: ArchiveStore
-    hub: Hub
-    archive_image: str
 
 
 class CustomModelReconciler(Reconciler[CustomModel, Status, Observed, actions.Action]):
@@ -68,6 +45,7 @@ class CustomModelReconciler(Reconciler[CustomModel, Status, Observed, actions.Ac
     ) -> None:
         super().__init__(world, objects, store)
         self._outside = outside
+        self._sources = Sources(world, outside)
         self._users = users
 
     def parse(self, body: Body) -> CustomModel:
@@ -115,7 +93,9 @@ class CustomModelReconciler(Reconciler[CustomModel, Status, Observed, actions.Ac
             seen = replace(seen, users=tuple(self._users(meta.namespace, meta.name)))
         if Fact.SOURCE in facts:
             with during(status.SOURCE):
-                seen = replace(seen, source=await self._source(resource))
+                seen = replace(seen, source=await self._sources.look(resource))
+        elif observed.is_settled(resource) and self._sources.is_due(resource):
+            seen = replace(seen, source=await self._sources.look_again(resource))
         if Fact.JOB in facts:
             with during(status.ARCHIVE):
                 seen = replace(seen, job=await self._job(resource))
@@ -224,40 +204,6 @@ class CustomModelReconciler(Reconciler[CustomModel, Status, Observed, actions.Ac
         name = job_name(cm, self.world.process.cluster_id, attempt)
         return await self._outside.jobs.find(cm.metadata.namespace, cm.metadata.uid, name)
 
-    async def _source(self, cm: CustomModel) -> SourceFacts:
-        source = cm.spec.source
-        if source.hugging_face is not None:
-            token = await self._token(cm)
-            return await self._outside.hub.look(source.hugging_face.repo, token)
-        if source.s3 is not None:
-            credentials = await self._credentials(cm, source.s3)
-            look = (
-                self._outside.archives.list_prefix
-                if needs_archive(cm.spec)
-                else self._outside.archives.head
-            )
-            return await look(source.s3, source.s3.uri, credentials)
-        return presigned_facts(await self._presigned(cm), self.world.now())
-
-    async def _token(self, cm: CustomModel) -> SecretStr | None:
-        source = cm.spec.source.hugging_face
-        if source is None or source.token_secret_ref is None:
-            return None
-        return await read_key(self._outside.secrets, cm.metadata.namespace, source.token_secret_ref)
-
-    async def _presigned(self, cm: CustomModel) -> SecretStr:
-        source = cm.spec.source.presigned_url
-        if source is None:
-            raise InputError(Reason.SOURCE_INVALID, "spec.source names no source")
-        return await read_key(self._outside.secrets, cm.metadata.namespace, source.secret_key_ref)
-
-    async def _credentials(self, cm: CustomModel, location: S3Location) -> Credentials:
-        if location.credentials_secret_ref is None:
-            return None
-        return await self._outside.secrets.read(
-            cm.metadata.namespace, location.credentials_secret_ref.name
-        )
-
     # Acting.
 
     async def act(self, resource: CustomModel, action: actions.Action) -> Fold | None:
@@ -268,6 +214,8 @@ class CustomModelReconciler(Reconciler[CustomModel, Status, Observed, actions.Ac
             case actions.DeleteJob(name):
                 with during(status.ARCHIVE):
                     await self._outside.jobs.delete(resource.metadata.namespace, name)
+            case actions.DeleteArchives():
+                return await self._delete_archives(resource)
             case actions.CreateModel():
                 return await self._create_model(resource, action)
             case actions.UpdateModel():
@@ -279,9 +227,34 @@ class CustomModelReconciler(Reconciler[CustomModel, Status, Observed, actions.Ac
         return None
 
     async def _create_job(self, cm: CustomModel, name: str) -> None:
-        job = manifest(cm, name, self._outside.archive_image, self.world.process.cluster_id)
+        job = manifest(
+            cm,
+            name,
+            self._outside.archive_image,
+            self.world.process.cluster_id,
+            self._outside.hub_endpoint,
+        )
         with during(status.ARCHIVE):
             await self._outside.jobs.create(job)
+
+    async def _delete_archives(self, cm: CustomModel) -> Fold:
+        """Of an object that stays, what can't be deleted is only told: the model can be used."""
+        assert cm.spec.archive is not None  # the decision saw to it
+        location = cm.spec.archive.destination
+        folder = destination_prefix(cm, self.world.process.cluster_id)
+        try:
+            credentials = await self._sources.credentials(cm, location)
+            await self._outside.archives.delete_archives(location, folder, credentials)
+        except OperatorError as error:
+            if is_deleting(cm):
+                raise StageError(STORE_STAGE, error) from error
+            words = f"{error}. {STORE_REMEDIES.get(type(error), '')}".rstrip()
+            return lambda before: status.archives_deleted(before, words)
+        uri = (cm.status.archive.uri if cm.status.archive is not None else None) or folder
+        if uri.startswith(folder) or is_deleting(cm):
+            return status.archives_deleted
+        words = "it lies outside of archive.destination as that is now: delete it by hand."
+        return lambda before: status.archives_deleted(before, words)
 
     async def _create_model(self, cm: CustomModel, action: actions.CreateModel) -> Fold:
         with during(status.REGISTER):
@@ -308,7 +281,9 @@ class CustomModelReconciler(Reconciler[CustomModel, Status, Observed, actions.Ac
 
     async def _start_import(self, cm: CustomModel, action: actions.StartImport) -> Fold:
         with during(status.SOURCE):
-            url, token = await self._remote_url(cm)
+            if not await self._sources.is_archive_there(cm):
+                return status.archive_lost
+            url, token = await self._sources.remote_url(cm)
         with during(status.IMPORT):
             account = await self._account(cm)
             job = await self.world.ledger.send(
@@ -319,26 +294,6 @@ class CustomModelReconciler(Reconciler[CustomModel, Status, Observed, actions.Ac
         account.imports.put(job)
         now = self.world.now()
         return lambda before: status.started(before, job, action.attempt, action.source_digest, now)
-
-    async def _remote_url(self, cm: CustomModel) -> tuple[SecretStr, SecretStr | None]:
-        """What Together shall fetch, signed anew for every attempt."""
-        source, archive = cm.spec.source, cm.status.archive
-        if source.hugging_face is not None:
-            url = f"https://huggingface.co/{source.hugging_face.repo}"
-            return SecretStr(url), await self._token(cm)
-        if source.presigned_url is not None:
-            url_ = await self._presigned(cm)
-            presigned_facts(url_, self.world.now())
-            return url_, None
-        location: S3Location | None = source.s3
-        uri = source.s3.uri if source.s3 is not None else ""
-        if needs_archive(cm.spec) and cm.spec.archive is not None and archive is not None:
-            location, uri = cm.spec.archive.destination, archive.uri or ""
-        if location is None:
-            raise InputError(Reason.SOURCE_INVALID, "spec.source names no source")
-        credentials = await self._credentials(cm, location)
-        url_ = await self._outside.archives.presign(location, uri, credentials, URL_SECONDS)
-        return url_, None
 
 
 def _age(item: Import | Revision) -> datetime:

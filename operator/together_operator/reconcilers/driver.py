@@ -199,7 +199,7 @@ class Reconciler(ABC, Generic[R, S, Seen, A]):
 
     async def _release(self, key: Key, body: Body, resource: R, action: RemoveFinalizer) -> Outcome:
         if action.left_behind:
-            message = f"Released on request; {action.left_behind} is left at Together."
+            message = f"Released on request; left behind: {action.left_behind}."
             self.world.events.publish(body, warning=True, reason="Released", message=message)
         rest = [name for name in resource.metadata.finalizers if name != FINALIZER]
         after = await self._set_finalizers(body, rest)

@@ -69,6 +69,7 @@ _JOB: Final = {
     "serviceAccountName": "archiver",
     "priorityClassName": "batch",
     "activeDeadlineSeconds": 3600,
+    "stallSeconds": 600,
     "ttlSecondsAfterFinished": 0,
     "labels": {"team": "nlp"},
     "annotations": {"example.com/owner": "Natural Language"},
@@ -98,6 +99,7 @@ FROM_PREFIX: Final[Manifest] = {
                 "endpointURL": "https://s3.example.com:9000",
                 "credentialsSecretRef": {"name": "s3-archives"},
             },
+            "retention": "Retain",
         },
         "job": _JOB,
         "apiKeySecretRef": {"name": "together", "key": "API_KEY"},
@@ -120,6 +122,34 @@ FROM_HUGGING_FACE: Final[Manifest] = {
                 "tokenSecretRef": {"name": "hugging-face", "key": "token"},
             }
         },
+    },
+}
+
+_ARCHIVE: Final = {"destination": {"uri": "s3://models/archives/"}}
+
+FROM_REVISION: Final[Manifest] = {
+    "apiVersion": API_VERSION,
+    "kind": "CustomModel",
+    "metadata": {"name": "model"},
+    "spec": {
+        "source": {
+            "huggingFace": {
+                "repo": "sentence-transformers/all-MiniLM-L6-v2",
+                "revision": "1110a243fdf4706b3f48f1d95db1a4f5529b4d41",
+                "transfer": "Staged",
+            }
+        },
+        "archive": _ARCHIVE,
+    },
+}
+
+FROM_CLAIM: Final[Manifest] = {
+    "apiVersion": API_VERSION,
+    "kind": "CustomModel",
+    "metadata": {"name": "model"},
+    "spec": {
+        "source": {"persistentVolumeClaim": {"claimName": "weights", "path": "support/v1"}},
+        "archive": _ARCHIVE,
     },
 }
 
@@ -193,8 +223,16 @@ CUSTOM_MODEL_STATUS: Final[Manifest] = _BOOKKEEPING | {
         "sizeBytes": 16000000000,
         "size": "14.9GiB",
     },
-    "archive": {"uri": "s3://a/b.zip", "format": "zip", "sizeBytes": 1, "digest": "sha256:0"},
-    "job": {"name": "model-archive-1", "attempt": 1},
+    "archive": {
+        "uri": "s3://a/b.zip",
+        "format": "zip",
+        "sizeBytes": 1,
+        "digest": "sha256:0",
+        "files": 3,
+        "deleted": False,
+        "problem": "AccessDenied",
+    },
+    "job": {"name": "model-archive-1", "attempt": 1, "seenAt": "2026-01-02T03:04:05Z"},
     "progress": {
         "stage": "Archiving",
         "doneBytes": 63,
@@ -203,6 +241,7 @@ CUSTOM_MODEL_STATUS: Final[Manifest] = _BOOKKEEPING | {
         "bytesPerSecond": 1288490188,
         "etaSeconds": 240,
         "text": "63% 1.2GiB/s 4m",
+        "movedAt": "2026-01-02T03:04:05Z",
     },
     "import": {
         "jobID": "job_1",

@@ -79,13 +79,21 @@ def test_kubectl_explains_a_whole_spec(served: ThrowawayCluster) -> None:
 
     listed = served.kubectl("explain", "custommodel.spec", "--recursive")
 
-    for field in ("huggingFace", "presignedURL", "credentialsSecretRef", "podAntiAffinity"):
+    for field in (
+        "huggingFace",
+        "persistentVolumeClaim",
+        "presignedURL",
+        "retention",
+        "credentialsSecretRef",
+        "podAntiAffinity",
+    ):
         assert field in listed
 
 
 def test_defaults_are_those_of_the_models(objects: Objects) -> None:
     with objects.stored(FROM_HUGGING_FACE) as stored:
-        assert stored["spec"] == FROM_HUGGING_FACE["spec"] | {
+        source = changed(FROM_HUGGING_FACE, {"spec.source.huggingFace.transfer": "Auto"})
+        assert stored["spec"] == source["spec"] | {
             "type": "TextGeneration",
             "description": "",
             "visibility": "Private",
@@ -101,6 +109,7 @@ def test_defaults_of_a_job_are_those_of_the_models(objects: Objects) -> None:
     with objects.stored(changed(FROM_PREFIX, {"spec.job": {}})) as stored:
         assert stored["spec"]["job"] == {
             "activeDeadlineSeconds": 86400,
+            "stallSeconds": 900,
             "ttlSecondsAfterFinished": 3600,
         }
         assert CustomModel.model_validate(stored).spec.job == JobSettings()

@@ -129,6 +129,19 @@ class FakeArchives:
 
         return await self._wire.read("s3.list_prefix", answer)
 
+    async def delete_archives(
+        self, location: S3Location, folder: str, credentials: Credentials
+    ) -> None:
+        """Delete everything in a folder."""
+        del location
+
+        def effect() -> None:
+            self._stores.check(credentials)
+            for uri in self._stores.below(folder):
+                del self._stores.objects[uri]
+
+        await self._wire.write("s3.delete_archives", effect, errors.Unavailable)
+
     async def presign(
         self, location: S3Location, uri: str, credentials: Credentials, seconds: int
     ) -> SecretStr:
@@ -149,8 +162,10 @@ class FakeHub:
         self._stores = stores
         self._wire = wire
 
-    async def look(self, repo: str, token: SecretStr | None) -> SourceFacts:
-        """Commit, files, size and base model of a repository."""
+    async def look(
+        self, repo: str, token: SecretStr | None, revision: str | None = None
+    ) -> SourceFacts:
+        """Commit, files, size and base model of a repository; every revision is its one commit."""
 
         def answer(_: float) -> SourceFacts:
             found = self._stores.repositories.get(repo)

@@ -15,8 +15,8 @@ from together_operator.domain.archive_job import (
     OWNER_LABEL,
     destination_prefix,
     job_name,
-    manifest,
 )
+from together_operator.domain.archive_manifest import manifest
 
 FULL: s.Spec = {
     "source": {

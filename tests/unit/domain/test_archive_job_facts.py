@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from together_operator.api.v1alpha1 import ArchiveStatus, Progress
-from together_operator.domain.archive_job import JobFacts, JobState, facts, parse_progress
+from together_operator.domain.archive_job import JobFacts, JobState, facts
+from together_operator.domain.progress import parse_progress
 
 RESULT = {
     "type": "result",
@@ -113,7 +114,11 @@ COMPLETE, FAILED = ("Complete", ""), ("Failed", "Job has reached the specified b
                 "job",
                 JobState.SUCCEEDED,
                 result=ArchiveStatus(
-                    uri="s3://bucket/archive.zip", format="zip", size_bytes=10, digest="sha256:abc"
+                    uri="s3://bucket/archive.zip",
+                    format="zip",
+                    size_bytes=10,
+                    digest="sha256:abc",
+                    files=3,
                 ),
             ),
             id="complete",
@@ -124,7 +129,11 @@ COMPLETE, FAILED = ("Complete", ""), ("Failed", "Job has reached the specified b
                 "job",
                 JobState.SUCCEEDED,
                 result=ArchiveStatus(
-                    uri="s3://bucket/archive.zip", format="zip", size_bytes=10, digest="sha256:abc"
+                    uri="s3://bucket/archive.zip",
+                    format="zip",
+                    size_bytes=10,
+                    digest="sha256:abc",
+                    files=3,
                 ),
             ),
             id="complete, the result as the log's last line",

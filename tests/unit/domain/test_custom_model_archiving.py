@@ -11,7 +11,12 @@ from tests.unit.domain.situations import CATALOG, FOUND, NOW, PREFIX, SOON
 from together_operator.api.v1alpha1 import ArchiveStatus, CustomModel, JobStatus, Progress
 from together_operator.domain.archive_job import JobFacts, JobState, job_name
 from together_operator.domain.custom_model import decide
-from together_operator.domain.custom_model.actions import CreateJob, CreateModel, DeleteJob
+from together_operator.domain.custom_model.actions import (
+    CreateJob,
+    CreateModel,
+    DeleteArchives,
+    DeleteJob,
+)
 from together_operator.domain.custom_model.observed import Observed, is_archived
 from together_operator.domain.outcome import After, Done, Failed, Outcome
 
@@ -120,8 +125,8 @@ def after_failures(attempt: int, spec: s.Spec = PREFIX) -> CustomModel:
             s.look(s.edited(s.imported(PREFIX), MOVED), model=s.MODEL),
             ("ready", "Ready", ""),
             Done(),
-            None,
-            id="the destination changed after the import: nothing to do",
+            DeleteArchives(),
+            id="the destination changed after the import: the archive is looked for there",
         ),
         pytest.param(
             s.look(s.archived(), source=FOUND, base_models=CATALOG),
@@ -195,9 +200,10 @@ def test_a_final_failure_is_told(job: JobFacts, words: str) -> None:
 def test_progress_of_the_worker_is_shown_and_kept_between_its_lines() -> None:
     progress = Progress(stage="Archive", percent=63, text="63% 1.2GiB/s 4m")
     first = decide(s.look(CM, job=s.job(CM, progress=progress)), NOW)
-    assert first.status.progress == progress
-    later = decide(s.look(s.given(CM, progress=progress), job=s.job(CM)), NOW)
-    assert later.status.progress == progress
+    shown = first.status.progress
+    assert shown == progress.model_copy(update={"moved_at": NOW})
+    later = decide(s.look(s.given(CM, progress=shown), job=s.job(CM)), NOW)
+    assert later.status.progress == shown
 
 
 def test_what_a_pod_waits_for_is_told_in_kubernetes_words() -> None:

@@ -69,12 +69,15 @@ from together_operator.api.v1alpha1.scaling import (
 from together_operator.api.v1alpha1.source import (
     ArchiveDestination,
     ArchiveFormat,
+    ArchiveRetention,
     ArchiveSettings,
     HuggingFaceSource,
+    PersistentVolumeClaimSource,
     PresignedUrlSource,
     S3Location,
     S3Source,
     Source,
+    Transfer,
 )
 
 KINDS: tuple[type[CustomModel] | type[ModelDeployment], ...] = (CustomModel, ModelDeployment)
@@ -91,6 +94,7 @@ __all__ = [
     "ApiModel",
     "ArchiveDestination",
     "ArchiveFormat",
+    "ArchiveRetention",
     "ArchiveSettings",
     "ArchiveStatus",
     "Autoscaling",
@@ -123,6 +127,7 @@ __all__ = [
     "NextChange",
     "ObjectMeta",
     "Percentile",
+    "PersistentVolumeClaimSource",
     "PresignedUrlSource",
     "Progress",
     "Resource",
@@ -141,5 +146,6 @@ __all__ = [
     "TimeToLive",
     "Toleration",
     "TtlAction",
+    "Transfer",
     "Visibility",
 ]

@@ -53,7 +53,16 @@ class Visibility(StrEnum):
     INTERNAL = "Internal"
 
 
-_FROM_PREFIX = f"has(self.source.s3) && !self.source.s3.uri.matches('{ANY_ARCHIVE}')"
+_HUB = "self.source.huggingFace"
+_PACKED = (
+    "has(self.source.persistentVolumeClaim) || "
+    f"(has(self.source.s3) && !self.source.s3.uri.matches('{ANY_ARCHIVE}')) || "
+    f"(has({_HUB}) && ({_HUB}.transfer == 'Staged' || "
+    f"({_HUB}.transfer == 'Auto' && has({_HUB}.revision))))"
+)
+"""The sources whose files a Job packs: `Source.is_packed` says the same."""
+
+_WHICH = "an S3 prefix, a volume claim, or a repository with a revision or transfer: Staged"
 
 
 def _endpoint(location: str) -> str:
@@ -74,24 +83,23 @@ class CustomModelSpec(ApiModel):
                 "a model at Together keeps its name; create a new CustomModel for another one",
             ),
             CEL(
-                f"!({_FROM_PREFIX}) || has(self.archive)",
-                "archive.destination is required because source.s3.uri is a prefix, whose files "
-                "are packed into one archive first: set archive.destination.uri to "
-                "s3://<bucket>/<prefix>/ or let source.s3.uri name a .zip, .tar or .tar.gz object",
+                f"!({_PACKED}) || has(self.archive)",
+                "archive.destination is required because the source's files are packed into one "
+                f"archive first ({_WHICH}): set archive.destination.uri to "
+                "s3://<bucket>/<prefix>/",
                 field_path=".archive",
                 reason="FieldValueRequired",
             ),
             CEL(
-                f"!has(self.archive) || ({_FROM_PREFIX})",
-                "archive is used only when source.s3.uri is a prefix: remove archive, or give a "
-                "prefix such as s3://<bucket>/<prefix>/",
+                f"!has(self.archive) || ({_PACKED})",
+                f"archive is used only for {_WHICH}: remove archive, or choose such a source",
                 field_path=".archive",
                 reason="FieldValueForbidden",
             ),
             CEL(
-                f"!has(self.job) || ({_FROM_PREFIX})",
-                "job is used only when source.s3.uri is a prefix, because only then a Job runs: "
-                "remove job, or give a prefix such as s3://<bucket>/<prefix>/",
+                f"!has(self.job) || ({_PACKED})",
+                f"job is used only for {_WHICH}, because only then a Job runs: remove job, or "
+                "choose such a source",
                 field_path=".job",
                 reason="FieldValueForbidden",
             ),
@@ -131,17 +139,18 @@ class CustomModelSpec(ApiModel):
         "the model card says. Cannot be changed once the model exists at Together.",
     )
     source: Source = Field(
-        description="Where the weights come from: exactly one of huggingFace, s3 and "
-        "presignedURL. A changed source is imported again, as a new revision of the same model."
+        description="Where the weights come from: exactly one of huggingFace, s3, "
+        "persistentVolumeClaim and presignedURL. A changed source is imported again, as a new "
+        "revision of the same model."
     )
     archive: ArchiveSettings | None = Field(
         default=None,
-        description="How and where the files of an S3 prefix are packed; required for such a "
-        "source and used for no other.",
+        description="How and where the source's files are packed; required for an S3 prefix, a "
+        "volume claim and a staged repository, and used for no other source.",
     )
     job: JobSettings = Field(
         default_factory=JobSettings,
-        description="How the Job runs that packs the files of an S3 prefix.",
+        description="How the Job runs that packs the source's files.",
     )
     api_key_secret_ref: ApiKeySecretRef | None = Field(
         default=None, description="The Together API key to use; default: the operator's own."
@@ -209,6 +218,13 @@ class ArchiveStatus(ApiModel):
     format: str | None = Field(default=None, description="Its format.")
     size_bytes: Int64 | None = Field(default=None, ge=0, description="Its size in bytes.")
     digest: str | None = Field(default=None, description="Digest of its content.")
+    files: Int64 | None = Field(default=None, ge=0, description="Number of files in it.")
+    deleted: bool = Field(
+        default=False, description="Whether it was deleted again, as archive.retention asks."
+    )
+    problem: str | None = Field(
+        default=None, description="Why it could not be deleted, when it should be."
+    )
 
 
 class JobStatus(ApiModel):
@@ -217,6 +233,9 @@ class JobStatus(ApiModel):
     name: str | None = Field(default=None, description="Name of the Job, in this namespace.")
     attempt: Int32 | None = Field(
         default=None, ge=1, description="Which Job this is for the same source, from 1."
+    )
+    seen_at: Timestamp | None = Field(
+        default=None, description="When it was first seen; one that is gone after that was deleted."
     )
 
 
@@ -233,6 +252,9 @@ class Progress(ApiModel):
     )
     text: str | None = Field(
         default=None, description="All of it for people, such as 63% 1.2GiB/s 4m."
+    )
+    moved_at: Timestamp | None = Field(
+        default=None, description="When it was last seen to get on; see job.stallSeconds."
     )
 
 

@@ -282,6 +282,13 @@ class JobSettings(ApiModel):
         le=2592000,
         description="Seconds after which the Job is stopped and counts as failed.",
     )
+    stall_seconds: Int32 = Field(
+        default=900,
+        ge=10,
+        le=86400,
+        description="Seconds without a byte after which a Job whose pod runs is taken for stuck "
+        "and replaced by another one, which goes on where it was.",
+    )
     ttl_seconds_after_finished: Int32 = Field(
         default=3600,
         ge=0,

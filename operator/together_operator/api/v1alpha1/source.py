@@ -15,6 +15,7 @@ from together_operator.api.v1alpha1.common import (
     SecretKey,
     SecretKeyRef,
 )
+from together_operator.api.v1alpha1.pod import ObjectName
 
 ARCHIVE_SUFFIX = r"[.](zip|tar|tar[.]gz)$"
 """What the uri of one archive object ends with; every other `source.s3.uri` is a prefix."""
@@ -69,11 +70,50 @@ Repository = Annotated[
     ),
 ]
 
+GitRevision = Annotated[
+    str,
+    Field(min_length=1, max_length=128),
+    CEL(
+        "self.matches('^[a-zA-Z0-9][a-zA-Z0-9._/-]*$') && !self.contains('..') && "
+        "!self.contains('//') && !self.endsWith('/') && !self.endsWith('.lock')",
+        "revision must be a branch, a tag or a commit of the repository, such as main, v1.0 or "
+        "1110a243fdf4706b3f48f1d95db1a4f5529b4d41: leave out the repository and spaces",
+    ),
+]
+
+FolderInVolume = Annotated[
+    str,
+    Field(max_length=512),
+    CEL(
+        "self.matches('^([^/\\\\x00-\\\\x1f\\\\x7f]+(/[^/\\\\x00-\\\\x1f\\\\x7f]+)*/?)?$') && "
+        "!self.matches('(^|/)[.][.]?(/|$)')",
+        "path must be a folder within the volume, such as models/v1: leave out the leading '/', "
+        "empty parts, '.' and '..'",
+    ),
+]
+
 
 class ArchiveFormat(StrEnum):
     """How files are packed."""
 
     ZIP = "zip"
+    TAR = "tar"
+    TAR_GZ = "tar.gz"
+
+
+class ArchiveRetention(StrEnum):
+    """What becomes of an archive that is not needed any more."""
+
+    DELETE = "Delete"
+    RETAIN = "Retain"
+
+
+class Transfer(StrEnum):
+    """How a repository's files get to Together."""
+
+    AUTO = "Auto"
+    DIRECT = "Direct"
+    STAGED = "Staged"
 
 
 class HuggingFaceTokenRef(SecretKeyRef):
@@ -91,7 +131,19 @@ class PresignedUrlRef(SecretKeyRef):
 
 
 class HuggingFaceSource(ApiModel):
-    """A repository at Hugging Face, which Together reads itself."""
+    """A repository at Hugging Face, which Together reads itself unless it is staged."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            CEL(
+                "!has(self.revision) || self.transfer != 'Direct'",
+                "transfer: Direct can't be used with revision, because Together itself reads the "
+                "default branch only: remove revision, or set transfer to Auto or Staged and "
+                "archive.destination",
+                field_path=".transfer",
+            )
+        )
+    )
 
     repo: Repository = Field(
         description="The repository, <organization>/<name>, such as "
@@ -100,8 +152,26 @@ class HuggingFaceSource(ApiModel):
     token_secret_ref: HuggingFaceTokenRef | None = Field(
         default=None,
         description="A Hugging Face token that may read the repository; needed for private and "
-        "gated ones. Together is given this token for the import.",
+        "gated ones. Together is given this token for the import, unless it is staged.",
     )
+    revision: GitRevision | None = Field(
+        default=None,
+        description="Branch, tag or commit to take; default: the default branch. It is resolved "
+        "to a commit (status.source.revision); a branch that has moved is imported again. Needs "
+        "archive, since Together itself reads the default branch only.",
+    )
+    transfer: Transfer = Field(
+        default=Transfer.AUTO,
+        description="Direct: Together reads the repository itself. Staged: a Job packs the files "
+        "into an archive first (see archive), which a revision or a private mirror of the hub "
+        "needs. Auto: Staged when a revision is given, else Direct.",
+    )
+
+    @property
+    def is_staged(self) -> bool:
+        """Whether a Job packs the files first."""
+        chosen = self.transfer == Transfer.STAGED
+        return chosen or (self.transfer == Transfer.AUTO and self.revision is not None)
 
 
 class S3Location(ApiModel):
@@ -149,6 +219,18 @@ class S3Source(S3Location):
         return key if self.is_archive or not key or key.endswith("/") else key + "/"
 
 
+class PersistentVolumeClaimSource(ApiModel):
+    """Files in a volume of this namespace, which the Job mounts read-only."""
+
+    claim_name: ObjectName = Field(description="Name of the claim, in this namespace.")
+    path: FolderInVolume = Field(
+        default="",
+        description="Folder of the model's files within the volume, such as models/v1; default: "
+        "the volume's root. The operator can't look into a volume: to import changed files, put "
+        "them into another folder.",
+    )
+
+
 class PresignedUrlSource(ApiModel):
     """One archive behind a URL that the user signed."""
 
@@ -164,10 +246,10 @@ class Source(ApiModel):
     model_config = ConfigDict(
         json_schema_extra=rules(
             CEL(
-                "[has(self.huggingFace), has(self.s3), has(self.presignedURL)]"
-                ".filter(given, given).size() == 1",
-                "source must have exactly one of huggingFace, s3 and presignedURL: keep the one "
-                "that the weights come from and remove the others",
+                "[has(self.huggingFace), has(self.s3), has(self.persistentVolumeClaim), "
+                "has(self.presignedURL)].filter(given, given).size() == 1",
+                "source must have exactly one of huggingFace, s3, persistentVolumeClaim and "
+                "presignedURL: keep the one that the weights come from and remove the others",
             )
         )
     )
@@ -178,11 +260,21 @@ class Source(ApiModel):
     s3: S3Source | None = Field(
         default=None, description="An archive or a prefix of files in an S3-compatible store."
     )
+    persistent_volume_claim: PersistentVolumeClaimSource | None = Field(
+        default=None, description="A folder in a volume of this namespace."
+    )
     presigned_url: PresignedUrlSource | None = Field(
         default=None,
         alias="presignedURL",
         description="An archive behind a presigned URL that is kept in a Secret.",
     )
+
+    @property
+    def is_packed(self) -> bool:
+        """Whether a Job packs the files into an archive before Together can fetch them."""
+        staged = self.hugging_face is not None and self.hugging_face.is_staged
+        prefix = self.s3 is not None and not self.s3.is_archive
+        return staged or prefix or self.persistent_volume_claim is not None
 
 
 class ArchiveDestination(S3Location):
@@ -209,10 +301,19 @@ class ArchiveSettings(ApiModel):
     """How files are packed for Together, which takes one archive only."""
 
     format: ArchiveFormat = Field(
-        default=ArchiveFormat.ZIP, description="Format of the archive: zip."
+        default=ArchiveFormat.ZIP,
+        description="Format of the archive: zip and tar keep the bytes as they are, and files of "
+        "the same store are copied by the store itself; tar.gz makes the archive smaller and "
+        "takes CPU and memory. Together's newest documentation names zip and tar.gz only.",
     )
     destination: ArchiveDestination = Field(
         description="Where the archive is written, for Together to fetch it by a presigned URL."
+    )
+    retention: ArchiveRetention = Field(
+        default=ArchiveRetention.DELETE,
+        description="Delete: the archive is deleted once it is imported, and whatever is left of "
+        "it when this object is deleted. Retain: it is left where it is. Only archives in this "
+        "object's own folder below the destination are ever deleted.",
     )
 
 

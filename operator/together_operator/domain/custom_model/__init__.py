@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 
-from together_operator.api.v1alpha1 import SourceStatus, Visibility
+from together_operator.api.v1alpha1 import JobStatus, SourceStatus, Visibility
 from together_operator.domain.conditions import Health, Reason, Situation
 from together_operator.domain.custom_model.actions import ModelPlan, UpdateModel
-from together_operator.domain.custom_model.archiving import archiving
+from together_operator.domain.custom_model.archiving import archiving, tidying
 from together_operator.domain.custom_model.deletion import deleting
 from together_operator.domain.custom_model.importing import importing, running_import
 from together_operator.domain.custom_model.observed import (
@@ -22,6 +22,7 @@ from together_operator.domain.custom_model.observed import (
 )
 from together_operator.domain.custom_model.registering import lost_model, registering
 from together_operator.domain.custom_model.status import (
+    ARCHIVE,
     afresh,
     busy,
     failed,
@@ -65,16 +66,18 @@ def _suspended(o: Observed, now: datetime) -> ModelPlan | None:
 
 def _new_source(o: Observed, now: datetime) -> ModelPlan | None:
     """A source seen for the first time, or changed: what came of the old one is void."""
-    if o.source is None or is_imported(o.cm) or is_import_running(o.cm):
+    if o.source is None or is_import_running(o.cm):
         return None
     digest, known = source_digest(o.cm.spec), o.cm.status.source
-    if known is not None and (known.digest, known.revision) == (digest, o.source.revision):
+    if is_imported(o.cm) and (known is None or known.revision is None or o.cm.spec.suspend):
+        return None
+    if known is not None and (known.digest, known.revision or "") == (digest, o.source.revision):
         return None
     size = o.source.size_bytes
     seen = SourceStatus(
         text=source_text(o.cm.spec),
         digest=digest,
-        revision=o.source.revision,
+        revision=o.source.revision or None,
         files=o.source.files,
         size_bytes=size,
         size=human_size(size) if size is not None else None,
@@ -83,13 +86,21 @@ def _new_source(o: Observed, now: datetime) -> ModelPlan | None:
         update={
             "source": seen,
             "archive": None,
-            "job": None,
+            # Something of what was packed before may be left in the object's folder.
+            "job": JobStatus() if o.cm.status.job is not None else None,
             "import_": None,
             "progress": None,
             "intent": o.intent(MODEL_INTENT),
         }
     )
-    return decide(o.with_status(status), now)
+    at = o.with_status(status)
+    if not is_imported(o.cm):
+        return decide(at, now)
+    # What an import needs to know has not been looked at for an object that was settled.
+    stage = next_stage(at.cm)
+    reason = Reason.ARCHIVING if stage == ARCHIVE else Reason.IMPORTING
+    say = busy(stage, reason, "The source has changed: it is imported again")
+    return planned(at, now, say, After(0), status=status)
 
 
 def _drifted(o: Observed, now: datetime) -> ModelPlan | None:
@@ -138,5 +149,6 @@ ROWS: tuple[Row, ...] = (
     registering,
     importing,
     _drifted,
+    tidying,
     _ready,
 )

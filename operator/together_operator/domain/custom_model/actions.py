@@ -24,6 +24,11 @@ class DeleteJob:
 
 
 @dataclass(frozen=True, slots=True)
+class DeleteArchives:
+    """Delete the archives, whole and unfinished ones, in the object's own folder."""
+
+
+@dataclass(frozen=True, slots=True)
 class CreateModel:
     """Create the model record, for which an intent is stored."""
 
@@ -63,6 +68,7 @@ Action = (
     | RemoveFinalizer
     | CreateJob
     | DeleteJob
+    | DeleteArchives
     | CreateModel
     | UpdateModel
     | DeleteModel

@@ -1,4 +1,4 @@
-"""Deleting: the Job ends, then the record at Together goes, then the finalizer."""
+"""Deleting: the Job ends, its archives go, then the record at Together, then the finalizer."""
 
 from __future__ import annotations
 
@@ -6,7 +6,13 @@ from datetime import datetime
 
 from together_operator.api.v1alpha1 import CustomModel, DeletionPolicy
 from together_operator.domain.conditions import DELETION, Health, Reason, Situation
-from together_operator.domain.custom_model.actions import DeleteJob, DeleteModel, ModelPlan
+from together_operator.domain.custom_model.actions import (
+    DeleteArchives,
+    DeleteJob,
+    DeleteModel,
+    ModelPlan,
+)
+from together_operator.domain.custom_model.archiving import may_delete_archives
 from together_operator.domain.custom_model.observed import (
     IMPORT_INTENT,
     MODEL_INTENT,
@@ -41,6 +47,9 @@ def deleting(o: Observed, now: datetime) -> ModelPlan | None:
         say = busy(DELETION, Reason.DELETING, f"Stopping Job {o.job.name}")
         action = None if o.job.deleting else DeleteJob(o.job.name)
         return planned(o, now, say, After(o.process.soon), action)
+    if may_delete_archives(cm):
+        say = busy(DELETION, Reason.DELETING, "Deleting what it has packed")
+        return planned(o, now, say, After(0), DeleteArchives())
     if cm.spec.deletion_policy == DeletionPolicy.RETAIN:
         return Plan(cm.status, Done(), RemoveFinalizer())
     if o.users:
@@ -51,13 +60,16 @@ def deleting(o: Observed, now: datetime) -> ModelPlan | None:
 
 
 def _left_behind(cm: CustomModel) -> str:
-    """What may still be at Together, from status alone: a look there may be what can't be had."""
-    record, intent = cm.status.model, cm.status.intent
+    """What may still be there, from status alone: a look there may be what can't be had."""
+    record, intent, archive = cm.status.model, cm.status.intent, cm.status.archive
+    left = []
     if record is not None and record.name:
-        return f"model {record.name}"
-    if intent is not None and intent.kind == MODEL_INTENT:
-        return f"perhaps model {intent.name}"
-    return ""
+        left.append(f"model {record.name}")
+    elif intent is not None and intent.kind == MODEL_INTENT:
+        left.append(f"perhaps model {intent.name}")
+    if archive is not None and archive.uri and may_delete_archives(cm):
+        left.append(f"archive {archive.uri}")
+    return ", ".join(left)
 
 
 def _deleting_model(o: Observed, now: datetime) -> ModelPlan:

@@ -169,9 +169,13 @@ def import_failed(o: Observed, now: datetime, current: ImportStatus) -> ModelPla
     if attempt < MAX_ATTEMPTS:
         message = f"Attempt {attempt} of {MAX_ATTEMPTS} failed: {words}"
         return failed(o, now, busy(IMPORT, Reason.IMPORT_RETRYING, message), o.cm.status)
-    message = (
-        f"{words}. All {attempt} attempts failed: mend the source (a change of it is noticed), "
-        "or edit the spec or annotate with together.ai/retry to try again."
+    opaque = o.cm.spec.source.persistent_volume_claim is not None
+    again = "edit the spec or annotate with together.ai/retry"
+    remedy = (
+        f"mend the files, and {again} to have them packed again"
+        if opaque
+        else f"mend the source (a change of it is noticed), or {again} to try again"
     )
+    message = f"{words}. All {attempt} attempts failed: {remedy}."
     say = Situation(Health.STALLED, Reason.IMPORT_FAILED, message, IMPORT)
     return failed(o, now, say, o.cm.status)

@@ -121,8 +121,9 @@ def is_archived(cm: CustomModel) -> bool:
         return True
     assert cm.spec.archive is not None  # the CRD's rule for sources that need one
     archive, destination = cm.status.archive, cm.spec.archive.destination.uri.rstrip("/")
-    there = archive is not None and (archive.uri or "").startswith(f"{destination}/")
-    return there and is_same_source(cm)
+    if archive is None or archive.deleted or not (archive.uri or "").startswith(f"{destination}/"):
+        return False
+    return archive.format in {None, cm.spec.archive.format} and is_same_source(cm)
 
 
 def is_imported(cm: CustomModel) -> bool:

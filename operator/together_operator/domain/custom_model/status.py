@@ -5,14 +5,23 @@ from __future__ import annotations
 from datetime import datetime
 
 from together_operator.api.v1alpha1 import (
+    ArchiveStatus,
     CustomModel,
     CustomModelPhase,
     CustomModelStatus,
     ImportStatus,
+    JobStatus,
     ModelStatus,
     Progress,
 )
-from together_operator.domain.conditions import DELETION, Health, Reason, Situation, Stage
+from together_operator.domain.conditions import (
+    DELETION,
+    MAX_MESSAGE,
+    Health,
+    Reason,
+    Situation,
+    Stage,
+)
 from together_operator.domain.custom_model.actions import ModelPlan
 from together_operator.domain.custom_model.observed import (
     Observed,
@@ -61,8 +70,7 @@ def _stages(cm: CustomModel, status: CustomModelStatus) -> tuple[Stage, ...]:
     if not needs_archive(cm.spec):
         archive = Stage(ARCHIVE, Reason.NOT_REQUIRED, "Together fetches the source as it is")
     else:
-        uri = status.archive.uri if status.archive is not None else None
-        archive = Stage(ARCHIVE, Reason.ARCHIVED, uri or "")
+        archive = _archive_stage(status.archive)
     model = status.model
     return (
         Stage(SOURCE, Reason.FOUND, source or ""),
@@ -70,6 +78,16 @@ def _stages(cm: CustomModel, status: CustomModelStatus) -> tuple[Stage, ...]:
         Stage(REGISTER, Reason.REGISTERED, (model.name if model is not None else None) or ""),
         Stage(IMPORT, Reason.IMPORTED, (model.revision if model is not None else None) or ""),
     )
+
+
+def _archive_stage(archive: ArchiveStatus | None) -> Stage:
+    uri = (archive.uri if archive is not None else None) or ""
+    if archive is not None and archive.deleted:
+        return Stage(ARCHIVE, Reason.ARCHIVE_DELETED, f"{uri} was deleted after the import".strip())
+    if archive is not None and archive.problem:
+        words = f"{uri} is imported and could not be deleted: {archive.problem}"
+        return Stage(ARCHIVE, Reason.ARCHIVE_NOT_DELETED, words)
+    return Stage(ARCHIVE, Reason.ARCHIVED, uri)
 
 
 _TELLING: Telling[CustomModel, CustomModelStatus] = Telling(
@@ -94,7 +112,10 @@ def afresh(cm: CustomModel) -> CustomModelStatus:
     asked = asks_anew(cm, cm.status.observed_generation, cm.status.last_retry)
     if last is None or not asked or last.state != ImportState.FAILED:
         return cm.status
-    return cm.status.model_copy(update={"import_": last.model_copy(update={"attempt": None})})
+    status = cm.status.model_copy(update={"import_": last.model_copy(update={"attempt": None})})
+    # Nobody but a Job can see if a volume's files were mended.
+    opaque = cm.spec.source.persistent_volume_claim is not None
+    return archive_lost(status) if opaque and status.archive is not None else status
 
 
 def next_stage(cm: CustomModel) -> str:
@@ -104,6 +125,29 @@ def next_stage(cm: CustomModel) -> str:
     if not is_archived(cm):
         return ARCHIVE
     return IMPORT if has_model(cm) else REGISTER
+
+
+def archive_lost(status: CustomModelStatus) -> CustomModelStatus:
+    """Status once there is no archive to be imported: another Job has to make one.
+
+    The Job that made it may be there still, and done: the next has another name.
+    """
+    attempt = (status.job.attempt if status.job is not None else None) or 1
+    job = JobStatus(attempt=attempt + 1)
+    return status.model_copy(update={"archive": None, "job": job, "intent": None})
+
+
+def archives_deleted(status: CustomModelStatus, problem: str = "") -> CustomModelStatus:
+    """Status once the object's archives were deleted, or could not be for the reason given."""
+    before = status.archive or ArchiveStatus()
+    archive = before.model_copy(update={"deleted": not problem, "problem": problem or None})
+    stage = _archive_stage(archive)
+    told = {"reason": stage.reason, "message": stage.message[:MAX_MESSAGE]}
+    conditions = (
+        c.model_copy(update=told) if c.type == ARCHIVE and c.status == "True" else c
+        for c in status.conditions
+    )
+    return status.model_copy(update={"archive": archive, "conditions": tuple(conditions)})
 
 
 def registered(status: CustomModelStatus, model: Model) -> CustomModelStatus:

@@ -55,6 +55,12 @@ JOBS = [
     ),
     *values(
         FROM_PREFIX,
+        "spec.job.stallSeconds",
+        accepted=(10, 86400),
+        refused={9: TOO_SMALL, 86401: TOO_BIG},
+    ),
+    *values(
+        FROM_PREFIX,
         "spec.job.ttlSecondsAfterFinished",
         accepted=(0, 2592000),
         refused={-1: TOO_SMALL, 2592001: TOO_BIG},

@@ -11,9 +11,11 @@ from tests.integration.crds.cases.case import (
 from tests.integration.crds.manifests import (
     ABSENT,
     FROM_ARCHIVE,
+    FROM_CLAIM,
     FROM_HUGGING_FACE,
     FROM_PREFIX,
     FROM_PRESIGNED_URL,
+    FROM_REVISION,
     changed,
 )
 
@@ -54,6 +56,49 @@ S3_LOCATIONS = [
 
 SOURCES = [
     *values(
+        FROM_REVISION,
+        "spec.source.huggingFace.revision",
+        accepted=("main", "v1.0", "refs/pr/4", "1110a243fdf4706b3f48f1d95db1a4f5529b4d41"),
+        refused={
+            "org/model@main ": "leave out the repository and spaces",
+            "a..b": "must be a branch, a tag or a commit",
+            "-x": "must be a branch, a tag or a commit",
+            "main/": "must be a branch, a tag or a commit",
+            "a//b": "must be a branch, a tag or a commit",
+            "main.lock": "must be a branch, a tag or a commit",
+        },
+    ),
+    *values(
+        FROM_REVISION,
+        "spec.source.huggingFace.transfer",
+        accepted=("Auto", "Staged"),
+        refused={"Copy": ENUM},
+    ),
+    *values(
+        FROM_CLAIM,
+        "spec.source.persistentVolumeClaim.claimName",
+        accepted=("weights", "weights-1.a"),
+        refused={"Weights": "must be the name of a Kubernetes object"},
+    ),
+    *values(
+        FROM_CLAIM,
+        "spec.source.persistentVolumeClaim.path",
+        accepted=("", "v1", "models/some where/v1/", "..a/b.."),
+        refused={
+            "/models/v1": "leave out the leading '/'",
+            "models//v1": "empty parts",
+            "models/../../etc": "'.' and '..'",
+            "./v1": "'.' and '..'",
+            "..": "'.' and '..'",
+            "a\nb": "must be a folder within the volume",
+        },
+    ),
+    Case(
+        "a claim without a name",
+        changed(FROM_CLAIM, {"spec.source.persistentVolumeClaim.claimName": ABSENT}),
+        Refusal("spec.source.persistentVolumeClaim.claimName", "Required value"),
+    ),
+    *values(
         FROM_HUGGING_FACE,
         "spec.source.huggingFace.repo",
         accepted=("a/b", "Qwen/Qwen2.5-7B-Instruct", "_org/model.v1_2"),
@@ -84,7 +129,7 @@ SOURCES = [
     Case(
         "no source",
         changed(FROM_HUGGING_FACE, {"spec.source": {}}),
-        Refusal("spec.source", "exactly one of huggingFace, s3 and presignedURL"),
+        Refusal("spec.source", "exactly one of huggingFace, s3, persistentVolumeClaim"),
     ),
     Case(
         "two sources",
@@ -118,7 +163,7 @@ ARCHIVES = [
     Case(
         "a prefix without archive",
         changed(FROM_PREFIX, {"spec.archive": ABSENT}),
-        Refusal("spec.archive", "archive.destination is required because source.s3.uri is a"),
+        Refusal("spec.archive", "archive.destination is required because the source's"),
     ),
     Case(
         "a prefix without trailing slash and without archive",
@@ -136,7 +181,7 @@ ARCHIVES = [
             FROM_HUGGING_FACE,
             {"spec.archive": {"destination": {"uri": "s3://models/archives/"}}},
         ),
-        Refusal("spec.archive", "archive is used only when source.s3.uri is a prefix"),
+        Refusal("spec.archive", "archive is used only for an S3 prefix"),
     ),
     Case(
         "archive with an archive",
@@ -144,12 +189,12 @@ ARCHIVES = [
             FROM_ARCHIVE,
             {"spec.archive": {"destination": {"uri": "s3://models/archives/"}}},
         ),
-        Refusal("spec.archive", "remove archive, or give a prefix"),
+        Refusal("spec.archive", "remove archive, or choose"),
     ),
     Case(
         "job with a presigned URL",
         changed(FROM_PRESIGNED_URL, {"spec.job": {}}),
-        Refusal("spec.job", "job is used only when source.s3.uri is a prefix"),
+        Refusal("spec.job", "job is used only for an S3 prefix"),
     ),
     Case(
         "job with an archive",
@@ -200,6 +245,63 @@ ARCHIVES = [
     *values(
         FROM_PREFIX,
         "spec.archive.format",
+        accepted=("zip", "tar", "tar.gz"),
         refused={"tgz": ENUM},
+    ),
+    *values(
+        FROM_PREFIX,
+        "spec.archive.retention",
+        accepted=("Delete", "Retain"),
+        refused={"Keep": ENUM},
+    ),
+    Case(
+        "a claim without archive",
+        changed(FROM_CLAIM, {"spec.archive": ABSENT}),
+        Refusal("spec.archive", "set archive.destination.uri to s3://<bucket>/<prefix>/"),
+    ),
+    Case(
+        "a claim with a job",
+        changed(FROM_CLAIM, {"spec.job": {"stallSeconds": 60}}),
+    ),
+    Case(
+        "a pinned repository without archive",
+        changed(FROM_REVISION, {"spec.archive": ABSENT}),
+        Refusal("spec.archive", "a repository with a revision or transfer: Staged"),
+    ),
+    Case(
+        "a staged repository without archive",
+        changed(
+            FROM_REVISION,
+            {"spec.source.huggingFace.revision": ABSENT, "spec.archive": ABSENT},
+        ),
+        Refusal("spec.archive", "a repository with a revision or transfer: Staged"),
+    ),
+    Case(
+        "a staged repository without revision",
+        changed(FROM_REVISION, {"spec.source.huggingFace.revision": ABSENT}),
+    ),
+    Case(
+        "a pinned repository that is staged by itself",
+        changed(FROM_REVISION, {"spec.source.huggingFace.transfer": ABSENT}),
+    ),
+    Case(
+        "a repository that Together reads, with archive",
+        changed(
+            FROM_REVISION,
+            {
+                "spec.source.huggingFace.revision": ABSENT,
+                "spec.source.huggingFace.transfer": "Direct",
+            },
+        ),
+        Refusal("spec.archive", "archive is used only for"),
+    ),
+    Case(
+        "a repository that Together reads",
+        changed(FROM_HUGGING_FACE, {"spec.source.huggingFace.transfer": "Direct"}),
+    ),
+    Case(
+        "a revision that Together would have to read",
+        changed(FROM_REVISION, {"spec.source.huggingFace.transfer": "Direct"}),
+        Refusal("spec.source.huggingFace.transfer", "reads the default branch only"),
     ),
 ]

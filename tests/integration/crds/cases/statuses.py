@@ -21,6 +21,7 @@ _COUNTS = (
     "source.files",
     "source.sizeBytes",
     "archive.sizeBytes",
+    "archive.files",
     "progress.doneBytes",
     "progress.totalBytes",
     "progress.bytesPerSecond",

@@ -1,0 +1,84 @@
+"""Looks into sources with the checks of `together-operator check`. Never on the event loop.
+
+The checks are imported with the first look: they bring boto3, huggingface_hub and the archiver.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+from concurrent.futures import Executor
+from functools import partial
+from typing import TYPE_CHECKING
+
+from together_operator.ports import BehindUrl, InRepository, InStore, Place
+
+if TYPE_CHECKING:
+    from together_operator.adapters.inspector_calls import Inspections
+
+AT_ONCE = 2
+"""Looks at the same time: each may hold a large header and its parsed form in memory."""
+
+REMEMBERED = 1024
+"""Answers that are kept: a bad source is asked about again and again until it is mended."""
+
+_Key = tuple[str, ...]
+
+
+class SourceInspector:
+    """`Inspector` of the ports.
+
+    Args:
+        hub_endpoint: base URL of Hugging Face, or of a mirror.
+        executor: bounded threads, in which every look runs.
+    """
+
+    def __init__(self, hub_endpoint: str, executor: Executor) -> None:
+        self._hub_endpoint = hub_endpoint
+        self._executor = executor
+        self._lock = threading.Lock()
+        self._loaded: Inspections | None = None
+        self._slots = asyncio.Semaphore(AT_ONCE)
+        self._answers: OrderedDict[_Key, tuple[str, ...]] = OrderedDict()
+
+    async def inspect(self, place: Place, revision: str, largest_node: int | None) -> Sequence[str]:
+        """Each problem with its remedy, in one line; none for a source that is good.
+
+        Raises:
+            InputError: it can't be read as what it claims to be.
+            Forbidden, Unavailable: it can't be read at present.
+        """
+        key = (*_identity(place), revision, str(largest_node))
+        async with self._slots:
+            known = self._answers.get(key)
+            if known is not None:
+                self._answers.move_to_end(key)
+                return known
+            loop = asyncio.get_running_loop()
+            look = partial(self._inspect, place, largest_node)
+            found = tuple(await loop.run_in_executor(self._executor, look))
+            self._answers[key] = found
+            while len(self._answers) > REMEMBERED:
+                self._answers.popitem(last=False)
+            return found
+
+    def _inspect(self, place: Place, largest_node: int | None) -> list[str]:
+        with self._lock:
+            if self._loaded is None:
+                from together_operator.adapters.inspector_calls import Inspections
+
+                self._loaded = Inspections(self._hub_endpoint)
+        return self._loaded.inspect(place, largest_node)
+
+
+def _identity(place: Place) -> _Key:
+    """What the answer depends on besides the content; never a credential."""
+    match place:
+        case InStore(location, uri):
+            return ("s3", location.endpoint_url or "", uri)
+        case InRepository(repo):
+            return ("hub", repo)
+        case BehindUrl():
+            return ("url",)  # the revision is a digest of the whole URL

@@ -1,0 +1,218 @@
+"""The manifest of the Job that packs a source into one archive."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from together_operator.api.v1alpha1 import (
+    API_VERSION,
+    ArchiveFormat,
+    CustomModel,
+    S3Location,
+    SecretKeyRef,
+)
+from together_operator.domain.archive_job import (
+    CONTAINER,
+    FINAL_EXIT_CODES,
+    OWNER_LABEL,
+    destination_prefix,
+)
+
+COMPONENT_LABELS = {
+    "app.kubernetes.io/name": "together-operator",
+    "app.kubernetes.io/component": "archive",
+}
+HUB_ENDPOINT = "https://huggingface.co"
+MOUNT_PATH = "/source"
+"""Where the volume of a claim is mounted."""
+
+Manifest = dict[str, Any]
+
+
+def manifest(
+    cm: CustomModel, name: str, image: str, cluster_id: str, hub_endpoint: str = HUB_ENDPOINT
+) -> Manifest:
+    """The Job: hardened for the restricted Pod Security level, and certain to end.
+
+    `podFailurePolicy` ends it at once on an exit code for which a repetition can't help, and
+    does not count a pod that was evicted or lost its node.
+
+    Args:
+        image: of the worker, unless the object names its own.
+        hub_endpoint: Hugging Face, or the mirror of it that the operator is configured with.
+    """
+    settings = cm.spec.job
+    labels = {**settings.labels, **COMPONENT_LABELS, OWNER_LABEL: cm.metadata.uid}
+    pod_spec: Manifest = {
+        "restartPolicy": "Never",
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": 65532,
+            "runAsGroup": 65532,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "containers": [_container(cm, settings.image or image, cluster_id, hub_endpoint)],
+        "volumes": _volumes(cm) or None,
+        "nodeSelector": settings.node_selector or None,
+        "tolerations": [t.to_body() for t in settings.tolerations] or None,
+        "affinity": settings.affinity.to_body() if settings.affinity is not None else None,
+        "serviceAccountName": settings.service_account_name,
+        "priorityClassName": settings.priority_class_name,
+    }
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {
+            "name": name,
+            "namespace": cm.metadata.namespace,
+            "labels": labels,
+            "ownerReferences": [
+                {
+                    "apiVersion": API_VERSION,
+                    "kind": cm.kind,
+                    "name": cm.metadata.name,
+                    "uid": cm.metadata.uid,
+                    "controller": True,
+                    "blockOwnerDeletion": False,
+                }
+            ],
+        },
+        "spec": {
+            "backoffLimit": 3,
+            "activeDeadlineSeconds": settings.active_deadline_seconds,
+            "ttlSecondsAfterFinished": settings.ttl_seconds_after_finished,
+            "podFailurePolicy": {
+                "rules": [
+                    {
+                        "action": "FailJob",
+                        "onExitCodes": {
+                            "containerName": CONTAINER,
+                            "operator": "In",
+                            "values": sorted(FINAL_EXIT_CODES),
+                        },
+                    },
+                    {
+                        "action": "Ignore",
+                        "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}],
+                    },
+                ]
+            },
+            "template": {
+                "metadata": {"labels": labels, "annotations": settings.annotations or None},
+                "spec": {k: v for k, v in pod_spec.items() if v is not None},
+            },
+        },
+    }
+
+
+def _container(cm: CustomModel, image: str, cluster_id: str, hub_endpoint: str) -> Manifest:
+    archive = cm.spec.archive
+    assert archive is not None  # the CRD's rule for sources that are packed
+    command = ["together-operator", "archive", _source(cm), destination_prefix(cm, cluster_id)]
+    command += ["--format", archive.format.value, "--progress", "json"]
+    s3 = cm.spec.source.s3
+    for option, value in (
+        ("--endpoint-url", archive.destination.endpoint_url),
+        ("--region", archive.destination.region),
+        ("--source-endpoint-url", s3.endpoint_url if s3 is not None else None),
+        ("--source-region", s3.region if s3 is not None else None),
+        ("--concurrency", _COMPRESSING if archive.format == ArchiveFormat.TAR_GZ else None),
+    ):
+        if value:
+            command += [option, value]
+    resources = cm.spec.job.resources
+    container: Manifest = {
+        "name": CONTAINER,
+        "image": image,
+        # Kubernetes would put a variable's value, a credential's perhaps, in the place of $(NAME).
+        "command": [word.replace("$(", "$$(") for word in command],
+        "env": _environment(cm, hub_endpoint),
+        "resources": resources.to_body() if resources is not None else _RESOURCES[archive.format],
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        },
+    }
+    if cm.spec.source.persistent_volume_claim is not None:
+        mount = {"name": _VOLUME, "mountPath": MOUNT_PATH, "readOnly": True}
+        container["volumeMounts"] = [mount]
+    return container
+
+
+_VOLUME = "source"
+_COMPRESSING = "8"
+"""Parts at once of a tar.gz: the worker sees all cores of its node, and each takes memory."""
+
+_PLAIN: Manifest = {
+    "requests": {"cpu": "500m", "memory": "256Mi"},
+    "limits": {"memory": "512Mi"},
+}
+_RESOURCES: dict[ArchiveFormat, Manifest] = {
+    ArchiveFormat.ZIP: _PLAIN,
+    ArchiveFormat.TAR: _PLAIN,
+    ArchiveFormat.TAR_GZ: {
+        "requests": {"cpu": "2", "memory": "384Mi"},
+        "limits": {"memory": "768Mi"},
+    },
+}
+"""By what the worker was measured to take (docs/design, archiving), the limit twice the request."""
+
+
+def _source(cm: CustomModel) -> str:
+    """The source as the command line takes it."""
+    source = cm.spec.source
+    if source.hugging_face is not None:
+        # The commit that the status names, whatever the branch has become since.
+        seen = cm.status.source.revision if cm.status.source is not None else None
+        revision = seen or source.hugging_face.revision
+        return f"hf://{source.hugging_face.repo}" + (f"@{revision}" if revision else "")
+    if source.persistent_volume_claim is not None:
+        path = source.persistent_volume_claim.path.rstrip("/")
+        return f"{MOUNT_PATH}/{path}" if path else MOUNT_PATH
+    assert source.s3 is not None  # no other source is packed
+    return source.s3.uri if source.s3.uri.endswith("/") else f"{source.s3.uri}/"
+
+
+def _volumes(cm: CustomModel) -> list[Manifest]:
+    claim = cm.spec.source.persistent_volume_claim
+    if claim is None:
+        return []
+    source = {"claimName": claim.claim_name, "readOnly": True}
+    return [{"name": _VOLUME, "persistentVolumeClaim": source}]
+
+
+def _environment(cm: CustomModel, hub_endpoint: str) -> list[Manifest]:
+    """Credentials by reference: their values never pass through the operator or the Job."""
+    source, archive = cm.spec.source, cm.spec.archive
+    assert archive is not None
+    env = _credentials(source.s3, "SOURCE_") if source.s3 is not None else []
+    env += _credentials(archive.destination, "")
+    hub = source.hugging_face
+    if hub is not None and hub.token_secret_ref is not None:
+        env.append(_variable("HF_TOKEN", hub.token_secret_ref))
+    if hub is not None and hub_endpoint != HUB_ENDPOINT:
+        env.append({"name": "HF_ENDPOINT", "value": hub_endpoint})
+    return env
+
+
+def _credentials(location: S3Location, prefix: str) -> list[Manifest]:
+    if location.credentials_secret_ref is None:
+        return []
+    secret = location.credentials_secret_ref.name
+    return [
+        _variable(f"{prefix}{key}", SecretKeyRef(name=secret, key=key), optional=optional)
+        for key, optional in (
+            ("AWS_ACCESS_KEY_ID", False),
+            ("AWS_SECRET_ACCESS_KEY", False),
+            ("AWS_SESSION_TOKEN", True),
+        )
+    ]
+
+
+def _variable(name: str, reference: SecretKeyRef, *, optional: bool = False) -> Manifest:
+    place = {"name": reference.name, "key": reference.key, "optional": optional}
+    return {"name": name, "valueFrom": {"secretKeyRef": place}}

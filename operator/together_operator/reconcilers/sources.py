@@ -1,0 +1,206 @@
+"""Looking at a CustomModel's source, and what Together is given of it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+import structlog
+from pydantic import SecretStr
+
+from together_operator.api.v1alpha1 import CustomModel, S3Location
+from together_operator.domain.archive_manifest import HUB_ENDPOINT
+from together_operator.domain.conditions import Reason
+from together_operator.domain.errors import InputError, NotFound, OperatorError
+from together_operator.domain.names import short_hash
+from together_operator.domain.source import (
+    SourceFacts,
+    may_change,
+    needs_archive,
+    presigned_facts,
+    source_digest,
+)
+from together_operator.ports import (
+    ArchiveStore,
+    BehindUrl,
+    Credentials,
+    Hub,
+    InRepository,
+    Inspector,
+    InStore,
+    Jobs,
+    Place,
+    Secrets,
+)
+from together_operator.reconcilers.account import Accounts, read_key
+from together_operator.reconcilers.driver import World
+
+log = structlog.get_logger(__name__)
+
+_LONG_AGO = datetime.min.replace(tzinfo=UTC)
+
+URL_SECONDS = 120 * 60
+"""Together needs a URL for 100 minutes from the import's start; twenty more are the margin."""
+
+
+@dataclass
+class Outside:
+    """The systems that a CustomModel touches besides its own object.
+
+    Args:
+        hub_endpoint: Hugging Face, or a mirror of it.
+        inspector: looks into sources before anything is started; None: nobody does.
+        source_seconds: between looks at a source that has been imported; 0: none is looked at.
+    """
+
+    accounts: Accounts
+    secrets: Secrets
+    jobs: Jobs
+    archives: ArchiveStore
+    hub: Hub
+    archive_image: str
+    hub_endpoint: str = HUB_ENDPOINT
+    inspector: Inspector | None = None
+    source_seconds: float = 0.0
+
+
+@dataclass
+class Sources:
+    """See the module."""
+
+    world: World
+    outside: Outside
+    _looked: dict[str, datetime] = field(default_factory=dict)
+    _tidied: datetime = _LONG_AGO
+
+    async def look(self, cm: CustomModel) -> SourceFacts:
+        """What is there, once it was found to be what Together takes.
+
+        Raises:
+            InputError: it is not; the message names every problem with its remedy.
+        """
+        facts, place = await self._look(cm)
+        known, digest = cm.status.source, source_digest(cm.spec)
+        if known is not None and (known.digest, known.revision or "") == (digest, facts.revision):
+            return facts  # it was inspected before it was recorded
+        if place is not None and self.outside.inspector is not None:
+            node = await self._largest_node(cm)
+            found = await self.outside.inspector.inspect(place, facts.revision, node)
+            if found:
+                count = f"{len(found)} problems: " if len(found) > 1 else ""
+                raise InputError(Reason.SOURCE_INVALID, count + " | ".join(found))
+        return facts
+
+    def is_due(self, cm: CustomModel) -> bool:
+        """Whether an imported source should be looked at again, to see if it has changed.
+
+        When is only kept in memory: after a start the first looks are spread over the interval,
+        so that many objects don't ask a hub at once.
+        """
+        interval = self.outside.source_seconds
+        if not interval or not may_change(cm.spec):
+            return False
+        uid, now = cm.metadata.uid, self.world.now()
+        share = int(short_hash(uid), 16) / 16**10
+        first = self.world.process.started - timedelta(seconds=interval * share)
+        return now - self._looked.get(uid, first) >= timedelta(seconds=interval)
+
+    async def look_again(self, cm: CustomModel) -> SourceFacts | None:
+        """What became of an imported source; None where that can't be told: the model is there."""
+        self._remember(cm.metadata.uid, self.world.now())
+        try:
+            return await self.look(cm)
+        except OperatorError as error:
+            name = f"{cm.metadata.namespace}/{cm.metadata.name}"
+            log.warning("cannot look at the source again", object=name, error=str(error))
+            return None
+
+    def _remember(self, uid: str, now: datetime) -> None:
+        """Objects that are gone are forgotten, once in an interval."""
+        interval = timedelta(seconds=self.outside.source_seconds)
+        if now - self._tidied >= interval:
+            self._tidied = now
+            self._looked = {u: at for u, at in self._looked.items() if now - at < 3 * interval}
+        self._looked[uid] = now
+
+    async def credentials(self, cm: CustomModel, location: S3Location) -> Credentials:
+        """What may read or write there."""
+        if location.credentials_secret_ref is None:
+            return None
+        name = location.credentials_secret_ref.name
+        return await self.outside.secrets.read(cm.metadata.namespace, name)
+
+    async def is_archive_there(self, cm: CustomModel) -> bool:
+        """False when the archive of a Job was deleted by somebody: it has to be packed again."""
+        archive, settings = cm.status.archive, cm.spec.archive
+        if settings is None or archive is None or archive.uri is None:
+            return True
+        credentials = await self.credentials(cm, settings.destination)
+        try:
+            await self.outside.archives.head(settings.destination, archive.uri, credentials)
+        except NotFound:
+            return False
+        return True
+
+    async def remote_url(self, cm: CustomModel) -> tuple[SecretStr, SecretStr | None]:
+        """What Together shall fetch, signed anew for every attempt, and the token for it."""
+        source, archive = cm.spec.source, cm.status.archive
+        if needs_archive(cm.spec):
+            assert cm.spec.archive is not None  # the CRD's rule for sources that are packed
+            uri = (archive.uri if archive is not None else None) or ""
+            return await self._signed(cm, cm.spec.archive.destination, uri), None
+        if source.hugging_face is not None:
+            url = f"https://huggingface.co/{source.hugging_face.repo}"
+            return SecretStr(url), await self._token(cm)
+        if source.s3 is not None:
+            return await self._signed(cm, source.s3, source.s3.uri), None
+        given = await self._presigned(cm)
+        presigned_facts(given, self.world.now())
+        return given, None
+
+    async def _signed(self, cm: CustomModel, location: S3Location, uri: str) -> SecretStr:
+        credentials = await self.credentials(cm, location)
+        return await self.outside.archives.presign(location, uri, credentials, URL_SECONDS)
+
+    async def _look(self, cm: CustomModel) -> tuple[SourceFacts, Place | None]:
+        """Identity of what is there, and where it can be inspected before it is fetched."""
+        source = cm.spec.source
+        if source.hugging_face is not None:
+            hub, token = source.hugging_face, await self._token(cm)
+            facts = await self.outside.hub.look(hub.repo, token, hub.revision)
+            return facts, InRepository(hub.repo, facts.revision, token)
+        if source.s3 is not None:
+            credentials = await self.credentials(cm, source.s3)
+            archives = self.outside.archives
+            read: Callable[..., Awaitable[SourceFacts]]
+            read = archives.list_prefix if needs_archive(cm.spec) else archives.head
+            facts = await read(source.s3, source.s3.uri, credentials)
+            return facts, InStore(source.s3, source.s3.uri, credentials)
+        if source.persistent_volume_claim is not None:
+            return SourceFacts(revision=""), None  # the Job looks into the volume
+        url = await self._presigned(cm)
+        return presigned_facts(url, self.world.now()), BehindUrl(url)
+
+    async def _token(self, cm: CustomModel) -> SecretStr | None:
+        source = cm.spec.source.hugging_face
+        if source is None or source.token_secret_ref is None:
+            return None
+        return await read_key(self.outside.secrets, cm.metadata.namespace, source.token_secret_ref)
+
+    async def _presigned(self, cm: CustomModel) -> SecretStr:
+        source = cm.spec.source.presigned_url
+        if source is None:
+            raise InputError(Reason.SOURCE_INVALID, "spec.source names no source")
+        return await read_key(self.outside.secrets, cm.metadata.namespace, source.secret_key_ref)
+
+    async def _largest_node(self, cm: CustomModel) -> int | None:
+        """Bytes of accelerator memory, if Together's price list can be had and says it."""
+        try:
+            reference = cm.spec.api_key_secret_ref
+            account = await self.outside.accounts.of(cm.metadata.namespace, reference)
+            types = await account.instance_types()
+        except OperatorError:
+            return None
+        sizes = [t.gpu_memory_gib * t.count for t in types if t.gpu_memory_gib is not None]
+        return int(max(sizes) * 2**30) if sizes else None
