@@ -124,6 +124,12 @@ class Simulators:
         hub = self.urls["hub"]["url"]
         httpx.post(f"{hub}/_sim/repositories", json=body).raise_for_status()
 
+    def commit(self, name: str, revision: str, directory: Path) -> None:
+        """Let a branch of a repository on the hub point to a directory's content."""
+        body = {"name": name, "revision": revision, "directory": str(directory)}
+        hub = self.urls["hub"]["url"]
+        httpx.post(f"{hub}/_sim/commits", json=body).raise_for_status()
+
     @property
     def aws(self) -> dict[str, str]:
         """Environment that leads the AWS clients to the S3 server."""

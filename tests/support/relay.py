@@ -23,6 +23,8 @@ class Relay(AsyncServer):
         self._server: asyncio.Server | None = None
         self._port = 0
         self._may_pass = asyncio.Event()
+        self._rate: float | None = None
+        self._free_at = 0.0
         self._connections: set[asyncio.Task[None]] = set()
 
     @property
@@ -54,9 +56,22 @@ class Relay(AsyncServer):
         """From any thread: accept connections, and pass nothing on from now."""
         self.on_loop(self._may_pass.clear)
 
+    def throttle(self, rate: float) -> None:
+        """From any thread: pass on `rate` bytes a second to the server, over all connections."""
+
+        def set_rate() -> None:
+            self._rate = rate
+
+        self.on_loop(set_rate)
+
     def restore(self) -> None:
-        """From any thread: pass everything on again."""
-        self.on_loop(self._may_pass.set)
+        """From any thread: pass everything on again, as fast as it comes."""
+
+        def open_up() -> None:
+            self._rate = None
+            self._may_pass.set()
+
+        self.on_loop(open_up)
         if self._server is None:
             self._call(self.start())
 
@@ -79,14 +94,25 @@ class Relay(AsyncServer):
         from_target, to_target = await asyncio.open_connection(*self._target)
         try:
             async with asyncio.TaskGroup() as both:
-                both.create_task(self._pass(reader, to_target))
+                both.create_task(self._pass(reader, to_target, throttled=True))
                 both.create_task(self._pass(from_target, writer))
         finally:
             to_target.transport.abort()
 
-    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _pass(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, throttled: bool = False
+    ) -> None:
         while data := await reader.read(_CHUNK):
             await self._may_pass.wait()
+            if throttled and self._rate is not None:
+                await self._take_turn(len(data) / self._rate)
             writer.write(data)
             await writer.drain()
         writer.close()
+
+    async def _take_turn(self, seconds: float) -> None:
+        """Wait until what was let through before has had its time, and take `seconds` more."""
+        now = asyncio.get_running_loop().time()
+        begin = max(now, self._free_at)
+        self._free_at = begin + seconds
+        await asyncio.sleep(begin - now)

@@ -26,6 +26,7 @@ SETTINGS = {
     "settle_seconds": "1",
     "retry_max_seconds": "2",
     "resync_seconds": "3",
+    "source_seconds": "2",
     "lease_seconds": "8",
 }
 RETRY_MAX_SECONDS = 2.0

@@ -93,8 +93,9 @@ def test_files_under_a_prefix_are_packed_by_a_job_whose_result_is_in_the_status(
     folder = f"s3://example-models/archives/{imported.namespace}/prefix-"
     assert status["archive"]["uri"].startswith(folder)
     assert status["archive"]["uri"].endswith(".zip")
+    assert status["archive"]["files"] == 3
     assert status["archive"]["digest"].startswith("sha256:")
-    assert condition({"status": status}, "Archived")["reason"] == "Archived"
+    assert condition({"status": status}, "Archived")["status"] == "True"
     job = imported.kubectl("get", "jobs", "-o", "jsonpath={.items[*].status.succeeded}")
     assert job == "1"
 

@@ -95,6 +95,12 @@ class Workspace:
         """Put a file into the bucket."""
         s3_client(self.simulators).upload_file(str(path), BUCKET, key)
 
+    def keys(self, prefix: str) -> list[str]:
+        """Keys below a prefix of the bucket."""
+        pages = s3_client(self.simulators).get_paginator("list_objects_v2")
+        listed = pages.paginate(Bucket=BUCKET, Prefix=prefix)
+        return [item["Key"] for page in listed for item in page.get("Contents", [])]
+
     def presign(self, key: str, seconds: int) -> str:
         """A URL that a user would sign for a key of the bucket."""
         url: str = s3_client(self.simulators).generate_presigned_url(
@@ -114,7 +120,14 @@ class Workspace:
         """All versions of an object."""
         return self._recorder.versions(kind, self.namespace, name)
 
-    def until(self, kind: str, name: str, holds: Callable[[Object], bool], what: str) -> Object:
+    def until(
+        self,
+        kind: str,
+        name: str,
+        holds: Callable[[Object], bool],
+        what: str,
+        seconds: float = PATIENCE_SECONDS,
+    ) -> Object:
         """The first version since the last change of which something holds."""
 
         def look() -> Object | None:
@@ -122,13 +135,14 @@ class Workspace:
             since = self._since[kind, name]
             return next((v for v in versions if version_of(v) >= since and holds(v)), None)
 
-        found = self._recorder.wait(look, PATIENCE_SECONDS)
+        found = self._recorder.wait(look, seconds)
         assert found is not None, self.explain(f"{kind} {name}: {what}", kind, name)
         return found
 
-    def ready(self, kind: str, name: str) -> Object:
+    def ready(self, kind: str, name: str, seconds: float = PATIENCE_SECONDS) -> Object:
         """Wait until the object is ready as it is now specified."""
-        return self.until(kind, name, is_ready, "is Ready for the generation that it has")
+        what = "is Ready for the generation that it has"
+        return self.until(kind, name, is_ready, what, seconds)
 
     def all_ready(self, *manifests: Object) -> list[Object]:
         """Wait for each of them."""

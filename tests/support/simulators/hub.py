@@ -76,6 +76,10 @@ class HubSimulator(AsyncServer):
         self._repositories[name] = repository
         return repository
 
+    def commit(self, name: str, revision: str, directory: Path) -> None:
+        """Let a branch or tag of a repository point to the content of a directory."""
+        self._repositories[name].commit(revision, directory)
+
     def add_token(self, token: str, *repositories: str) -> None:
         """Let a token read the named private and gated repositories, and all public ones."""
         self._tokens[token] = set(repositories)

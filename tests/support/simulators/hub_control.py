@@ -25,4 +25,11 @@ def add_routes(app: web.Application, hub: HubSimulator) -> None:
         )
         return web.json_response(wanted, status=201)
 
+    async def commit(request: web.Request) -> web.Response:
+        """POST /_sim/commits: let a branch of a repository point to a directory's content."""
+        wanted = await request.json()
+        hub.commit(wanted["name"], wanted["revision"], Path(wanted["directory"]))
+        return web.json_response(wanted, status=201)
+
     app.router.add_post("/_sim/repositories", add_repository)
+    app.router.add_post("/_sim/commits", commit)

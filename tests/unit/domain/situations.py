@@ -51,7 +51,25 @@ PREFIX: Spec = {
     "source": {"s3": {"uri": "s3://bucket/weights/"}},
     "archive": {"destination": {"uri": "s3://bucket/archives/"}},
 }
-SPECS = {"Hugging Face": HUB, "S3 object": OBJECT, "URL": URL, "S3 prefix": PREFIX}
+TO: Spec = {"destination": {"uri": "s3://bucket/archives/"}}
+PINNED: Spec = {
+    "source": {"huggingFace": {"repo": "org/model", "revision": "v1"}},
+    "archive": TO,
+}
+CLAIM: Spec = {
+    "source": {"persistentVolumeClaim": {"claimName": "weights", "path": "models/v1"}},
+    "archive": TO,
+}
+KEPT: Spec = {**PREFIX, "archive": {**TO, "retention": "Retain"}}
+SPECS = {
+    "Hugging Face": HUB,
+    "S3 object": OBJECT,
+    "URL": URL,
+    "S3 prefix": PREFIX,
+    "pinned revision": PINNED,
+    "volume": CLAIM,
+}
+PACKED = (PREFIX, PINNED, CLAIM, KEPT)
 
 FOUND = SourceFacts(revision="commit-1", files=3, size_bytes=1536, base_model="meta/base")
 CATALOG = (SupportedModel("meta/base", "ml_base"), SupportedModel("meta/larger", "ml_larger"))
@@ -105,11 +123,13 @@ def found(spec: Spec = HUB, revision: str = "commit-1", **about: Any) -> CustomM
     return given(cm, source=seen, observed_generation=cm.metadata.generation)
 
 
-def archived(**about: Any) -> CustomModel:
-    """The source is a prefix, and its archive is there."""
-    cm = found(PREFIX, **about)
+def archived(spec: Spec = PREFIX, **about: Any) -> CustomModel:
+    """The source is packed, and its archive is there."""
+    cm = found(spec, **about)
     uri = destination_prefix(cm, PROCESS.cluster_id) + "archive.zip"
-    return given(cm, archive=ArchiveStatus(uri=uri), job=JobStatus(name=job(cm).name, attempt=1))
+    assert cm.spec.archive is not None
+    packed = ArchiveStatus(uri=uri, format=cm.spec.archive.format)
+    return given(cm, archive=packed, job=JobStatus(name=job(cm).name, attempt=1))
 
 
 def model_announced(
@@ -122,7 +142,7 @@ def model_announced(
 
 def registered(spec: Spec = HUB, **about: Any) -> CustomModel:
     """The model record is there."""
-    cm = archived(**about) if spec is PREFIX else found(spec, **about)
+    cm = archived(spec, **about) if spec in PACKED else found(spec, **about)
     return given(cm, model=ModelStatus(id=MODEL.id, name=MODEL.name))
 
 

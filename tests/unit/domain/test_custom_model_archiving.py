@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 from tests.unit.domain import situations as s
-from tests.unit.domain.situations import CATALOG, FOUND, NOW, PREFIX, SOON
+from tests.unit.domain.situations import CATALOG, FOUND, HUB, NOW, OBJECT, PREFIX, SOON
 
 from together_operator.api.v1alpha1 import ArchiveStatus, CustomModel, JobStatus, Progress
 from together_operator.domain.archive_job import JobFacts, JobState, job_name
@@ -17,7 +17,9 @@ from together_operator.domain.custom_model.actions import (
     DeleteArchives,
     DeleteJob,
 )
+from together_operator.domain.custom_model.archiving import may_delete_archives
 from together_operator.domain.custom_model.observed import Observed, is_archived
+from together_operator.domain.custom_model.status import archive_lost, archives_deleted
 from together_operator.domain.outcome import After, Done, Failed, Outcome
 
 AT_ARCHIVE = ("reconciling", "Archiving", "Archived")
@@ -35,6 +37,25 @@ def after_failures(attempt: int, spec: s.Spec = PREFIX) -> CustomModel:
     cm = s.found(spec)
     name = job_name(cm, "cluster", attempt)
     return s.given(cm, job=JobStatus(name=name, attempt=attempt), phase="Archiving")
+
+
+FIFTH = job_name(CM, "cluster", 5)
+SEEN = s.given(CM, job=JobStatus(name=NAME, attempt=1, seen_at=NOW))
+STANDING = Progress(stage="Archive", done_bytes=5, total_bytes=10, percent=50)
+AS_TAR = {**PREFIX, "archive": {**s.TO, "format": "tar"}}
+PATIENT = s.found({**PREFIX, "job": {"stallSeconds": 3600}})
+assert SEEN.status.job is not None
+
+
+def moved(ago: float) -> CustomModel:
+    """An object whose Job last got on so long ago."""
+    progress = STANDING.model_copy(update={"moved_at": NOW - s.seconds(ago)})
+    return s.given(SEEN, progress=progress)
+
+
+def gone(cm: CustomModel) -> CustomModel:
+    """The object with its archive deleted."""
+    return s.given(cm, archive=ArchiveStatus(uri=RESULT.uri, format="zip", deleted=True))
 
 
 @pytest.mark.parametrize(
@@ -113,6 +134,123 @@ def after_failures(attempt: int, spec: s.Spec = PREFIX) -> CustomModel:
             After(SOON),
             None,
             id="a Job of an earlier spec is being stopped: waited for",
+        ),
+        pytest.param(
+            s.look(SEEN),
+            ("reconciling", "ArchiveRetrying", "Archived"),
+            Failed("ArchiveRetrying", 1.0),
+            None,
+            id="it was there and is gone: another attempt",
+        ),
+        pytest.param(
+            s.look(
+                s.given(SEEN, job=SEEN.status.job.model_copy(update={"attempt": 5, "name": FIFTH}))
+            ),
+            ("stalled", "ArchiveFailed", "Archived"),
+            Failed("ArchiveFailed", 1.0, terminal=True),
+            None,
+            id="the fifth was there and is gone: for a person",
+        ),
+        pytest.param(
+            s.look(SEEN, job=s.job(CM, running_since=NOW - s.seconds(901))),
+            ("reconciling", "ArchiveRetrying", "Archived"),
+            Failed("ArchiveRetrying", 1.0),
+            DeleteJob(NAME),
+            id="it runs and has said nothing for too long: stopped",
+        ),
+        pytest.param(
+            s.look(SEEN, job=s.job(CM, running_since=NOW - s.seconds(900))),
+            AT_ARCHIVE,
+            After(SOON),
+            None,
+            id="it runs and has said nothing for a while: waited for",
+        ),
+        pytest.param(
+            s.look(
+                moved(901),
+                job=s.job(CM, running_since=NOW - s.seconds(2000), progress=STANDING),
+            ),
+            ("reconciling", "ArchiveRetrying", "Archived"),
+            Failed("ArchiveRetrying", 1.0),
+            DeleteJob(NAME),
+            id="no byte for too long: stopped",
+        ),
+        pytest.param(
+            s.look(
+                moved(901),
+                job=s.job(CM, running_since=NOW - s.seconds(100), progress=STANDING),
+            ),
+            AT_ARCHIVE,
+            After(SOON),
+            None,
+            id="no byte for long, but its pod is new: waited for",
+        ),
+        pytest.param(
+            s.look(moved(901), job=s.job(CM, message="Unschedulable: 0/3 nodes are available")),
+            AT_ARCHIVE,
+            After(SOON),
+            None,
+            id="no pod runs, which another Job would not change: waited for",
+        ),
+        pytest.param(
+            s.look(
+                moved(901),
+                job=s.job(
+                    CM, running_since=NOW - s.seconds(2000), progress=STANDING, deleting=True
+                ),
+            ),
+            AT_ARCHIVE,
+            After(SOON),
+            None,
+            id="stuck and being deleted: waited for",
+        ),
+        pytest.param(
+            s.look(PATIENT, job=s.job(PATIENT, running_since=NOW - s.seconds(1000))),
+            AT_ARCHIVE,
+            After(SOON),
+            None,
+            id="the spec grants more patience: waited for",
+        ),
+        pytest.param(
+            s.look(s.imported(PREFIX), model=s.MODEL),
+            ("ready", "Ready", ""),
+            Done(),
+            DeleteArchives(),
+            id="imported: the archive is deleted, and the model is ready",
+        ),
+        pytest.param(
+            s.look(gone(s.imported(PREFIX)), model=s.MODEL),
+            ("ready", "Ready", ""),
+            Done(),
+            None,
+            id="the archive is deleted: nothing to do",
+        ),
+        pytest.param(
+            s.look(s.imported(s.KEPT), model=s.MODEL),
+            ("ready", "Ready", ""),
+            Done(),
+            None,
+            id="the archive is retained: nothing to do",
+        ),
+        pytest.param(
+            s.look(gone(s.registered(PREFIX)), model=s.MODEL),
+            AT_ARCHIVE,
+            After(SOON),
+            CreateJob,
+            id="an import is needed again and the archive is deleted: packed again",
+        ),
+        pytest.param(
+            s.look(s.found(s.PINNED)), AT_ARCHIVE, After(SOON), CreateJob, id="a pinned revision"
+        ),
+        pytest.param(
+            s.look(s.found(s.CLAIM, revision="")), AT_ARCHIVE, After(SOON), CreateJob, id="a volume"
+        ),
+        pytest.param(
+            s.look(s.edited(s.archived(), AS_TAR)),
+            AT_ARCHIVE,
+            After(SOON),
+            CreateJob,
+            id="the format changed before the import: packed again",
         ),
         pytest.param(
             s.look(s.edited(s.archived(), MOVED)),
@@ -256,3 +394,115 @@ def test_a_source_that_was_mended_after_a_failed_import_is_packed_anew() -> None
     assert plan.status.job is not None
     assert cm.status.job is not None
     assert plan.status.job.name != cm.status.job.name, "the old Job may still be there, done"
+
+
+@pytest.mark.parametrize(
+    ("change", "same"),
+    [
+        pytest.param({"job": {"image": "mended:2"}}, False, id="its image was mended"),
+        pytest.param({"job": {"resources": {"limits": {"memory": "1Gi"}}}}, False, id="memory"),
+        pytest.param({"archive": {**s.TO, "format": "tar"}}, False, id="the format"),
+        pytest.param({"archive": {**s.TO, "retention": "Retain"}}, True, id="the retention"),
+        pytest.param({"visibility": "Internal"}, True, id="something else"),
+    ],
+)
+def test_a_job_that_was_made_from_another_spec_is_replaced(change: s.Spec, same: bool) -> None:
+    edited = s.edited(CM, {**PREFIX, **change})
+    assert (job_name(edited, "cluster", 1) == NAME) is same
+    plan = decide(s.look(edited, job=s.job(CM)), NOW)
+    assert plan.action == (None if same else DeleteJob(NAME))
+
+
+def test_a_job_that_is_followed_is_noted_once() -> None:
+    first = decide(s.look(CM, job=s.job(CM)), NOW).status
+    assert first.job == JobStatus(name=NAME, attempt=1, seen_at=NOW)
+    later = decide(s.look(s.given(CM, **dict(first)), job=s.job(CM)), NOW + s.seconds(60)).status
+    assert later.job == first.job
+
+
+def test_a_stuck_job_is_told_with_how_long_and_the_next_attempt_is_known() -> None:
+    plan = decide(s.look(SEEN, job=s.job(CM, running_since=NOW - s.seconds(1000))), NOW)
+    assert s.message(plan.status) == f"Attempt 1 failed: Job {NAME} is stuck: no byte in 16m"
+    assert plan.status.job == JobStatus(name=SECOND, attempt=2)
+
+
+# A source that changes after its import.
+
+
+@pytest.mark.parametrize("spec", [HUB, OBJECT, PREFIX, s.PINNED], ids=lambda spec: str(spec)[:40])
+def test_an_imported_source_that_has_changed_is_begun_anew(spec: s.Spec) -> None:
+    changed = replace(FOUND, revision="two")
+    plan = decide(s.look(s.imported(spec), source=changed, model=s.MODEL), NOW)
+    assert plan.action is None, "what an import needs to know has to be looked at first"
+    assert plan.outcome == After(0)
+    assert plan.status.source is not None
+    assert plan.status.source.revision == "two"
+    assert (plan.status.import_, plan.status.archive) == (None, None)
+    assert plan.status.model == s.imported(spec).status.model, "what is deployed stays"
+
+
+@pytest.mark.parametrize(
+    "observed",
+    [
+        pytest.param(s.look(s.imported(), source=FOUND, model=s.MODEL), id="the same commit"),
+        pytest.param(
+            s.look(
+                s.imported({**HUB, "suspend": True}),
+                source=replace(FOUND, revision="two"),
+                model=s.MODEL,
+            ),
+            id="suspended",
+        ),
+        pytest.param(
+            s.look(
+                s.given(s.imported(), source=None),
+                source=replace(FOUND, revision="two"),
+                model=s.MODEL,
+            ),
+            id="what was imported is not known any more",
+        ),
+    ],
+)
+def test_an_imported_source_is_left_alone(observed: Observed) -> None:
+    s.expect(observed, ("ready", "Ready", ""), Done(), None)
+
+
+def test_what_was_packed_from_the_old_source_is_remembered_to_be_deleted() -> None:
+    cm = s.archived(revision="old")
+    status = decide(s.look(cm, source=FOUND, job=None), NOW).status
+    assert may_delete_archives(s.given(cm, **dict(status)))
+    assert not may_delete_archives(s.found(PREFIX)), "no Job was ever started"
+
+
+def test_an_archive_that_is_gone_is_packed_again_by_a_job_of_another_name() -> None:
+    lost = archive_lost(s.archived().status)
+    plan = s.expect(s.look(s.given(CM, **dict(lost))), AT_ARCHIVE, After(SOON), CreateJob(SECOND))
+    assert plan.status.intent is None
+
+
+@pytest.mark.parametrize(
+    ("problem", "reason", "words"),
+    [
+        pytest.param("", "ArchiveDeleted", "was deleted after the import", id="deleted"),
+        pytest.param("403", "ArchiveNotDeleted", "could not be deleted: 403", id="refused"),
+    ],
+)
+def test_what_became_of_the_archive_is_a_condition_of_a_model_that_is_ready(
+    problem: str, reason: str, words: str
+) -> None:
+    before = decide(s.look(s.imported(PREFIX), model=s.MODEL), NOW).status
+    after = archives_deleted(before, problem)
+    told = next(c for c in after.conditions if c.type == "Archived")
+    assert (told.status, told.reason) == ("True", reason)
+    assert words in told.message
+    again = decide(s.look(s.given(s.imported(PREFIX), **dict(after)), model=s.MODEL), NOW)
+    assert again.status == after, "the next decision says the same"
+    assert isinstance(again.action, DeleteArchives) is bool(problem)
+
+
+def test_edited_after_a_failed_import_a_volume_is_looked_into_again() -> None:
+    cm = s.importing("FAILED", attempt=3, spec=s.CLAIM)
+    edited = s.edited(cm, {**s.CLAIM, "description": "mended"})
+    plan = decide(s.look(edited, model=s.MODEL, source=replace(FOUND, revision="commit-1")), NOW)
+    assert isinstance(plan.action, CreateJob)
+    assert plan.action.name == job_name(edited, "cluster", 2)
