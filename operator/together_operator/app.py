@@ -179,7 +179,8 @@ class Operator:
                 on_call=self.metrics.api_call,
             )
 
-        hub = HuggingFaceHub(str(config.hub_endpoint).rstrip("/"), threads)
+        hub_endpoint = str(config.hub_endpoint).rstrip("/")
+        hub = HuggingFaceHub(hub_endpoint, threads)
         threads.submit(hub.preload)
         ports = Ports(
             models=KubeObjects(api, CUSTOM_MODELS),
@@ -191,6 +192,7 @@ class Operator:
             events=self.events,
             gate=gate,
             connect=connect,
+            inspector=SourceInspector(hub_endpoint, threads),
         )
         return Controllers(
             ports,
@@ -200,8 +202,7 @@ class Operator:
             self.metrics,
             api_key=config.api_key,
             archive_image=config.archive_image,
-            hub_endpoint=str(config.hub_endpoint).rstrip("/"),
-            inspector=SourceInspector(str(config.hub_endpoint).rstrip("/"), threads),
+            hub_endpoint=hub_endpoint,
             source_seconds=config.source_seconds,
         )
 

@@ -10,6 +10,7 @@ from datetime import datetime
 from pydantic import SecretStr
 
 from together_operator.api.v1alpha1 import CustomModel, ModelDeployment
+from together_operator.domain.archive_manifest import HUB_ENDPOINT
 from together_operator.domain.plan import Process
 from together_operator.engine.runner import Meter, Runner, Settings
 from together_operator.engine.store import Body, Key, Store
@@ -18,6 +19,7 @@ from together_operator.ports import (
     Events,
     Gate,
     Hub,
+    Inspector,
     Jobs,
     ModelProvider,
     Objects,
@@ -35,7 +37,12 @@ MODEL_DEPLOYMENTS = ModelDeployment.definition.plural
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """The outside world. `connect` makes a provider for an API key."""
+    """The outside world.
+
+    Args:
+        connect: makes a provider for an API key.
+        inspector: looks into sources before anything is started; None: nobody does.
+    """
 
     models: Objects
     deployments: Objects
@@ -46,6 +53,7 @@ class Ports:
     events: Events
     gate: Gate
     connect: Callable[[SecretStr], ModelProvider]
+    inspector: Inspector | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +76,8 @@ class Controllers:
     Args:
         api_key: the operator's own key, if it has one.
         archive_image: image of archive Jobs.
+        hub_endpoint: Hugging Face, or a mirror of it, for archive Jobs.
+        source_seconds: between looks at an imported source; 0: none is looked at again.
     """
 
     def __init__(
@@ -80,6 +90,8 @@ class Controllers:
         *,
         api_key: SecretStr | None,
         archive_image: str,
+        hub_endpoint: str = HUB_ENDPOINT,
+        source_seconds: float = 0.0,
     ) -> None:
         self.models, self.deployments = Store(), Store()
         self._model_objects = ports.models
@@ -91,6 +103,9 @@ class Controllers:
             archives=ports.archives,
             hub=ports.hub,
             archive_image=archive_image,
+            hub_endpoint=hub_endpoint,
+            inspector=ports.inspector,
+            source_seconds=source_seconds,
         )
         world = World(process, ports.gate, ports.events, Ledger(chance.now), chance.now, chance.rng)
         reconcile_model = CustomModelReconciler(
