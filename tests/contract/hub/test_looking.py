@@ -79,6 +79,22 @@ async def test_a_new_commit_is_another_revision(
     assert (await hub.look(REPO, None)).revision != before.revision
 
 
+async def test_a_revision_is_resolved_to_its_commit(
+    hub: HuggingFaceHub, hub_sim: HubSimulator, directory: Directory
+) -> None:
+    repository = hub_sim.add_repository(REPO, directory(config__json="{}"))
+    main = await hub.look(REPO, None)
+    repository.commit("v2", directory(config__json='{"changed": true}'))
+    tagged = await hub.look(REPO, None, "v2")
+    assert tagged.revision != main.revision
+    assert (await hub.look(REPO, None, tagged.revision)).revision == tagged.revision
+
+
+async def test_a_revision_that_is_not_there_is_told(hub: HuggingFaceHub) -> None:
+    with pytest.raises(errors.NotFound, match="has no such revision"):
+        await hub.look(MINILM, None, "no-such-branch")
+
+
 @pytest.mark.parametrize(
     ("files", "base_model"),
     [

@@ -8,7 +8,14 @@ import pytest
 
 @pytest.mark.parametrize(
     ("adapter", "library"),
-    [("s3", "boto3"), ("s3", "botocore"), ("hub", "huggingface_hub")],
+    [
+        ("s3", "boto3"),
+        ("s3", "botocore"),
+        ("hub", "huggingface_hub"),
+        ("inspector", "boto3"),
+        ("inspector", "huggingface_hub"),
+        ("inspector", "isal"),
+    ],
 )
 def test_an_adapter_is_imported_without_its_library(adapter: str, library: str) -> None:
     code = f"import sys, together_operator.adapters.{adapter}; print({library!r} in sys.modules)"

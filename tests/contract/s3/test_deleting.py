@@ -1,0 +1,77 @@
+"""Deleting archives: ours in our folder, whole and unfinished ones, and nothing else."""
+
+from collections.abc import Mapping
+
+import pytest
+from pydantic import SecretStr
+from tests.contract.s3.conftest import BUCKET, keys
+from tests.support.simulators.s3 import S3Simulator
+
+from together_operator.adapters.s3 import S3Archives
+from together_operator.api.v1alpha1 import S3Location
+from together_operator.domain import errors
+
+Values = Mapping[str, SecretStr]
+FOLDER = "archives/team/model-0123456789/"
+OURS = [
+    f"{FOLDER}weights-01234567-0123456789abcdef.zip",
+    f"{FOLDER}v1.0_x-89abcdef-fedcba9876543210.tar",
+    f"{FOLDER}model-01234567-0123456789abcdef.tar.gz",
+]
+OTHERS = [
+    "archives/team/model-9876543210/weights-01234567-0123456789abcdef.zip",
+    "archives/team/model-0123456789-weights-01234567-0123456789abcdef.zip",
+    f"{FOLDER}weights.zip",
+    f"{FOLDER}nested/weights-01234567-0123456789abcdef.zip",
+    f"{FOLDER}weights-01234567-0123456789abcdef.zip.backup",
+    f"{FOLDER}weights-01234567-0123456789abcdeg.zip",
+]
+
+
+async def test_only_archives_of_ours_in_the_folder_go(
+    archives: S3Archives, store: S3Simulator, location: S3Location, credentials: Values
+) -> None:
+    for key in OURS + OTHERS:
+        store.client().put_object(Bucket=BUCKET, Key=key, Body=b"archive")
+    for key in (OURS[0], OTHERS[0]):
+        store.client().create_multipart_upload(Bucket=BUCKET, Key=key)
+
+    await archives.delete_archives(location, f"s3://{BUCKET}/{FOLDER}", credentials)
+
+    assert store.keys(BUCKET) == sorted(OTHERS)
+    assert store.unfinished_uploads(BUCKET) == [OTHERS[0]]
+
+
+async def test_an_empty_folder_is_fine_and_so_is_doing_it_twice(
+    archives: S3Archives, store: S3Simulator, location: S3Location, credentials: Values
+) -> None:
+    for _ in range(2):
+        await archives.delete_archives(location, f"s3://{BUCKET}/{FOLDER}", credentials)
+
+
+async def test_credentials_that_may_not_look_are_told(
+    archives: S3Archives, store: S3Simulator, location: S3Location
+) -> None:
+    wrong = keys(store.access_key_id, "not-the-secret")
+    with pytest.raises(errors.Forbidden):
+        await archives.delete_archives(location, f"s3://{BUCKET}/{FOLDER}", wrong)
+
+
+async def test_a_bucket_that_is_gone_is_told(
+    archives: S3Archives, store: S3Simulator, location: S3Location, credentials: Values
+) -> None:
+    with pytest.raises(errors.NotFound):
+        await archives.delete_archives(location, f"s3://no-such-bucket/{FOLDER}", credentials)
+
+
+def test_the_names_are_those_that_the_worker_gives() -> None:
+    from together_operator.adapters.s3_calls import _OUR_ARCHIVE
+    from together_operator.archive.run import FORMATS, derived_name
+
+    class Somewhere:
+        uri = "s3://bucket/weird näme/"
+        revision = None
+
+    for archive_format in FORMATS:
+        name, _ = derived_name(Somewhere(), "0123456789abcdef" * 4, archive_format)  # type: ignore[arg-type]
+        assert _OUR_ARCHIVE.fullmatch(name), name
