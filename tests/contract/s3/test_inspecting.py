@@ -239,8 +239,8 @@ async def test_the_same_content_is_looked_into_once(
     place = in_store(location, credentials, "again/")
     first = await look(inspector, place)
     calls = store.calls.total()
-    both = await asyncio.gather(look(inspector, place), look(inspector, place))
-    assert [first, first] == both
+    second, third = await asyncio.gather(look(inspector, place), look(inspector, place))
+    assert first == second == third
     assert store.calls.total() == calls
     await look(inspector, place, revision="r2")
     assert store.calls.total() > calls

@@ -69,7 +69,6 @@ SPECS = {
     "pinned revision": PINNED,
     "volume": CLAIM,
 }
-PACKED = (PREFIX, PINNED, CLAIM, KEPT)
 
 FOUND = SourceFacts(revision="commit-1", files=3, size_bytes=1536, base_model="meta/base")
 CATALOG = (SupportedModel("meta/base", "ml_base"), SupportedModel("meta/larger", "ml_larger"))
@@ -142,7 +141,8 @@ def model_announced(
 
 def registered(spec: Spec = HUB, **about: Any) -> CustomModel:
     """The model record is there."""
-    cm = archived(spec, **about) if spec in PACKED else found(spec, **about)
+    packed = custom_model(spec).spec.source.is_packed
+    cm = archived(spec, **about) if packed else found(spec, **about)
     return given(cm, model=ModelStatus(id=MODEL.id, name=MODEL.name))
 
 

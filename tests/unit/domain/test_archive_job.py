@@ -113,6 +113,58 @@ def test_the_command_is_the_command_line_that_users_have() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("spec", "source"),
+    [
+        pytest.param(s.PINNED, "hf://org/model@commit-1", id="the commit that was seen"),
+        pytest.param(s.CLAIM, "/source/models/v1", id="a folder of a volume"),
+        pytest.param(
+            {**s.CLAIM, "source": {"persistentVolumeClaim": {"claimName": "weights"}}},
+            "/source",
+            id="a volume's root",
+        ),
+        pytest.param(
+            {**s.CLAIM, "source": {"persistentVolumeClaim": {"claimName": "w", "path": "a/$(X)/"}}},
+            "/source/a/$$(X)",
+            id="what looks like a variable is none",
+        ),
+    ],
+)
+def test_each_source_is_told_as_the_command_line_takes_it(spec: s.Spec, source: str) -> None:
+    assert container(made(spec))["command"][2] == source
+
+
+def test_a_claim_is_mounted_read_only() -> None:
+    job = made(s.CLAIM)
+    (volume,) = pod(job)["volumes"]
+    assert volume["persistentVolumeClaim"] == {"claimName": "weights", "readOnly": True}
+    (mount,) = container(job)["volumeMounts"]
+    assert (mount["name"], mount["readOnly"]) == (volume["name"], True)
+    assert mount["mountPath"] == "/source"
+
+
+def test_a_token_of_the_hub_is_a_reference_and_a_mirror_is_told() -> None:
+    hub = {**s.PINNED["source"]["huggingFace"], "tokenSecretRef": {"name": "hub", "key": "t"}}
+    cm = s.found({**s.PINNED, "source": {"huggingFace": hub}})
+    env = container(manifest(cm, "job", "operator:1", "cluster", "https://mirror"))["env"]
+    assert env == [
+        {
+            "name": "HF_TOKEN",
+            "valueFrom": {"secretKeyRef": {"name": "hub", "key": "t", "optional": False}},
+        },
+        {"name": "HF_ENDPOINT", "value": "https://mirror"},
+    ]
+    assert container(made(s.PINNED))["env"] == []
+
+
+def test_a_compressed_archive_gets_the_memory_that_it_takes() -> None:
+    plain = container(made())
+    packed = container(made({**PREFIX, "archive": {**s.TO, "format": "tar.gz"}}))
+    assert packed["command"][packed["command"].index("--concurrency") + 1] == "8"
+    assert "--concurrency" not in plain["command"]
+    assert packed["resources"]["limits"]["memory"] > plain["resources"]["limits"]["memory"]
+
+
 def test_stores_and_regions_are_told_by_options() -> None:
     command = container(made(FULL))["command"]
     assert command[2] == "s3://weights/run 7/", "a prefix is a folder"

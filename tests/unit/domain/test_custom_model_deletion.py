@@ -12,7 +12,7 @@ from tests.unit.domain.situations import ANOTHER, HUB, MODEL, NOW, PREFIX, SOON
 
 from together_operator.api.v1alpha1 import CustomModel
 from together_operator.domain.custom_model import decide
-from together_operator.domain.custom_model.actions import DeleteJob, DeleteModel
+from together_operator.domain.custom_model.actions import DeleteArchives, DeleteJob, DeleteModel
 from together_operator.domain.custom_model.observed import Fact, Observed, wanted_facts
 from together_operator.domain.custom_model.status import failure, seconds_to_wait
 from together_operator.domain.errors import Forbidden, SecretUnavailable, Unauthorized, Unavailable
@@ -29,6 +29,12 @@ LET_GO = RemoveFinalizer()
 def reason(observed: Observed) -> str:
     """What the plan says."""
     return s.told(decide(observed, NOW).status)[1]
+
+
+def deleted_archive(cm: CustomModel) -> CustomModel:
+    """The object with its archive deleted."""
+    assert cm.status.archive is not None
+    return s.given(cm, archive=cm.status.archive.model_copy(update={"deleted": True}))
 
 
 @pytest.mark.parametrize(
@@ -52,6 +58,34 @@ def reason(observed: Observed) -> str:
             After(SOON),
             None,
             id="the Job is being stopped: waited for",
+        ),
+        pytest.param(
+            s.look(s.registered(PREFIX, deleted=True), model=MODEL, users=("chat",)),
+            DELETING,
+            After(0),
+            DeleteArchives(),
+            id="an archive may be there: deleted before the record",
+        ),
+        pytest.param(
+            s.look(s.registered({**PREFIX, "deletionPolicy": "Retain"}, deleted=True)),
+            DELETING,
+            After(0),
+            DeleteArchives(),
+            id="the record is retained, the archive is not: deleted",
+        ),
+        pytest.param(
+            s.look(s.registered(s.KEPT, deleted=True), model=MODEL),
+            DELETING,
+            After(SOON),
+            DeleteModel(MODEL.id),
+            id="the archive is retained: the record is deleted",
+        ),
+        pytest.param(
+            s.look(deleted_archive(s.registered(PREFIX, deleted=True)), model=MODEL),
+            DELETING,
+            After(SOON),
+            DeleteModel(MODEL.id),
+            id="the archive is deleted: the record is deleted",
         ),
         pytest.param(
             s.look(AWAY, model=MODEL, users=("chat", "search")),
@@ -149,6 +183,11 @@ def test_an_object_that_others_hold_is_left_to_them() -> None:
         pytest.param(s.imported, "model acme/team-model", id="its record"),
         pytest.param(s.model_announced, "perhaps model team-model", id="one that may appear"),
         pytest.param(s.found, "", id="nothing"),
+        pytest.param(
+            lambda **about: s.registered(PREFIX, **about),
+            "model acme/team-model, archive " + str(s.archived().status.archive.uri),  # type: ignore[union-attr]
+            id="its record and its archive",
+        ),
     ],
 )
 def test_a_released_object_goes_and_tells_what_it_leaves(

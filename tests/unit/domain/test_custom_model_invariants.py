@@ -18,6 +18,7 @@ from together_operator.api.v1alpha1 import (
     CustomModel,
     CustomModelPhase,
     CustomModelStatus,
+    Progress,
 )
 from together_operator.domain.archive_job import JobState
 from together_operator.domain.conditions import Reason
@@ -55,6 +56,8 @@ ERRORS = (
 )
 STAGES = ("", "SourceReady", "Archived", "Registered", "Imported")
 TYPES = ("Ready", "Reconciling", "Stalled", "SourceReady", "Archived", "Registered", "Imported")
+SLOW = Progress(stage="Archive", done_bytes=1, total_bytes=9, percent=11, bytes_per_second=0)
+FAST = Progress(stage="Archive", done_bytes=5, total_bytes=9, percent=55, bytes_per_second=3)
 
 moments = st.integers(-7200, 7200).map(lambda ago: NOW + s.seconds(ago))
 holders = st.sampled_from([ME, ANOTHER])
@@ -139,6 +142,8 @@ def observations(draw: st.DrawFn) -> Observed:
             is_final=draw(st.booleans()),
             deleting=draw(st.booleans()),
             result=draw(result),
+            running_since=draw(st.none() | moments),
+            progress=draw(st.sampled_from([None, SLOW, FAST])),
         )
     facts["users"] = draw(st.sampled_from([(), ("chat",)]))
     observed = s.look(cm, **facts)

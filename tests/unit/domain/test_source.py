@@ -17,6 +17,7 @@ from together_operator.domain.conditions import Reason
 from together_operator.domain.errors import InputError
 from together_operator.domain.source import (
     IMPORT_SECONDS,
+    may_change,
     needs_archive,
     presigned_facts,
     source_digest,
@@ -27,6 +28,40 @@ from together_operator.domain.source import (
 def s3(**fields: object) -> s.Spec:
     """A spec whose source is in S3."""
     return {**PREFIX, "source": {"s3": {"uri": "s3://bucket/weights/", **fields}}}
+
+
+def claim(**fields: str) -> s.Spec:
+    """A spec whose source is a volume."""
+    named = {"claimName": "weights", "path": "models/v1", **fields}
+    return {**s.CLAIM, "source": {"persistentVolumeClaim": named}}
+
+
+STAGED: s.Spec = {
+    "source": {"huggingFace": {"repo": "org/model", "transfer": "Staged"}},
+    "archive": s.TO,
+}
+COMMIT = {"repo": "org/model", "revision": "1110a243fdf4706b3f48f1d95db1a4f5529b4d41"}
+
+
+@pytest.mark.parametrize(
+    ("spec", "can"),
+    [
+        pytest.param(HUB, True, id="a default branch moves"),
+        pytest.param(s.PINNED, True, id="a tag or branch moves"),
+        pytest.param({**s.PINNED, "source": {"huggingFace": COMMIT}}, False, id="a commit stays"),
+        pytest.param(OBJECT, True, id="an object is replaced"),
+        pytest.param(PREFIX, True, id="files are replaced"),
+        pytest.param(URL, False, id="a URL that is signed anew leads to the same"),
+        pytest.param(s.CLAIM, False, id="a volume can't be looked into"),
+    ],
+)
+def test_which_sources_are_worth_another_look(spec: s.Spec, can: bool) -> None:
+    assert may_change(s.custom_model(spec).spec) is can
+
+
+def test_how_files_get_to_together_makes_no_other_source() -> None:
+    assert digest(HUB) == digest(STAGED)
+    assert digest(s.CLAIM) == digest(claim(path="models/v1/"))
 
 
 @pytest.mark.parametrize(
@@ -41,6 +76,9 @@ def s3(**fields: object) -> s.Spec:
         pytest.param(PREFIX, True, "s3://bucket/weights/", id="prefix"),
         pytest.param(s3(uri="s3://b/weights.zip/"), True, "s3://b/weights.zip/", id="folder .zip/"),
         pytest.param(s3(uri="s3://bucket"), True, "s3://bucket", id="bucket"),
+        pytest.param(s.PINNED, True, "hf://org/model@v1", id="revision"),
+        pytest.param(STAGED, True, "hf://org/model", id="staged"),
+        pytest.param(s.CLAIM, True, "pvc/weights/models/v1", id="volume"),
         pytest.param(URL, False, "secret/url", id="URL: its Secret, never the URL"),
     ],
 )
@@ -63,6 +101,9 @@ def test_every_kind_of_source_has_a_digest_of_its_own() -> None:
     ("one", "other"),
     [
         pytest.param(HUB, s.OTHER_HUB, id="repository"),
+        pytest.param(HUB, s.PINNED, id="revision"),
+        pytest.param(s.CLAIM, claim(path="models/v2"), id="folder"),
+        pytest.param(s.CLAIM, claim(claimName="other"), id="volume"),
         pytest.param(s3(), s3(uri="s3://bucket/other/"), id="prefix"),
         pytest.param(s3(), s3(endpointURL="https://minio.example.com"), id="store"),
         pytest.param(
