@@ -148,18 +148,18 @@ _COMPRESSING = "8"
 """Parts at once of a tar.gz: the worker sees all cores of its node, and each takes memory."""
 
 _PLAIN: Manifest = {
-    "requests": {"cpu": "500m", "memory": "256Mi"},
+    "requests": {"cpu": "500m", "memory": "128Mi"},
     "limits": {"memory": "512Mi"},
 }
 _RESOURCES: dict[ArchiveFormat, Manifest] = {
     ArchiveFormat.ZIP: _PLAIN,
     ArchiveFormat.TAR: _PLAIN,
     ArchiveFormat.TAR_GZ: {
-        "requests": {"cpu": "2", "memory": "384Mi"},
+        "requests": {"cpu": "2", "memory": "256Mi"},
         "limits": {"memory": "768Mi"},
     },
 }
-"""By what the worker was measured to take (docs/design, archiving), the limit twice the request."""
+"""What the worker was measured to take at most (docs/design, archive Jobs), with some to spare."""
 
 
 def _source(cm: CustomModel) -> str:
