@@ -145,7 +145,7 @@ __all__ = [
     "SourceStatus",
     "TimeToLive",
     "Toleration",
-    "TtlAction",
     "Transfer",
+    "TtlAction",
     "Visibility",
 ]
