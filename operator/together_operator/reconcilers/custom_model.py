@@ -7,13 +7,20 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+import structlog
+
 from together_operator.api.v1alpha1 import CustomModel, CustomModelStatus
 from together_operator.domain import custom_model as domain
 from together_operator.domain.archive_job import JobFacts, destination_prefix, job_name
 from together_operator.domain.archive_manifest import manifest
 from together_operator.domain.custom_model import actions, observed, status
 from together_operator.domain.custom_model.observed import Fact, Observed
-from together_operator.domain.errors import NotFound, OperatorError, Unavailable
+from together_operator.domain.errors import (
+    NotFound,
+    OperatorError,
+    SecretUnavailable,
+    Unavailable,
+)
 from together_operator.domain.failures import STORE_REMEDIES, STORE_STAGE, StageError, during
 from together_operator.domain.plan import is_deleting
 from together_operator.domain.together import Import, Model, Revision
@@ -22,6 +29,8 @@ from together_operator.ports import Objects, Priority
 from together_operator.reconcilers.account import Account
 from together_operator.reconcilers.driver import Reconciler, World
 from together_operator.reconcilers.sources import Outside, Sources
+
+log = structlog.get_logger(__name__)
 
 __all__ = ["CustomModelReconciler", "Outside"]
 
@@ -238,7 +247,11 @@ class CustomModelReconciler(Reconciler[CustomModel, Status, Observed, actions.Ac
             await self._outside.jobs.create(job)
 
     async def _delete_archives(self, cm: CustomModel) -> Fold:
-        """Of an object that stays, what can't be deleted is only told: the model can be used."""
+        """Of an object that stays, what can't be deleted is only told: the model can be used.
+
+        When a namespace is deleted, its Secrets may go before the object that needs them. Nobody
+        can bring them back there, so what is in the user's own bucket must not hold up the end.
+        """
         assert cm.spec.archive is not None  # the decision saw to it
         location = cm.spec.archive.destination
         folder = destination_prefix(cm, self.world.process.cluster_id)
@@ -246,6 +259,10 @@ class CustomModelReconciler(Reconciler[CustomModel, Status, Observed, actions.Ac
             credentials = await self._sources.credentials(cm, location)
             await self._outside.archives.delete_archives(location, folder, credentials)
         except OperatorError as error:
+            if isinstance(error, SecretUnavailable) and is_deleting(cm):
+                say = {"object": f"{cm.metadata.namespace}/{cm.metadata.name}", "folder": folder}
+                log.warning("archives are left behind", error=str(error), **say)
+                return status.archives_deleted
             if is_deleting(cm):
                 raise StageError(STORE_STAGE, error) from error
             words = f"{error}. {STORE_REMEDIES.get(type(error), '')}".rstrip()
