@@ -24,6 +24,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--gigabytes", type=float, default=2.0, help="of weights")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--repeats", type=int, default=3, help="of the archiver's ways in a round")
     parser.add_argument("--growth", type=int, default=6, help="times as large; 0 leaves it out")
     parser.add_argument(
         "--write", action="store_true", help="keep the result in docs/benchmarks.md"
@@ -51,7 +52,7 @@ def main() -> None:
         base = interpreter_rss(environ)
         verify(bench)
         say(f"==> {options.rounds} rounds of about three minutes each")
-        runs = interleaved(bench, options.rounds, BY_HAND, say)
+        runs = interleaved(bench, options.rounds, options.repeats, BY_HAND, say)
         found = limits(bench, bench.model / shape.name(1))
         say("==> Large shards, a kill, growth")
         large = extras.large_shards(bench, f"source/{shape.name(1)}")

@@ -12,8 +12,6 @@ from tests.bench.archive.measuring import Usage, measure
 from tests.bench.archive.store import BUCKET
 from tests.bench.archive.ways import Bench
 
-_EACH_PER_ROUND = 3
-
 
 @dataclass(frozen=True, slots=True)
 class Way:
@@ -107,15 +105,19 @@ def interpreter_rss(environ: Mapping[str, str]) -> int:
 
 
 def interleaved(
-    bench: Bench, rounds: int, by_hand: Sequence[Way], say: Callable[[str], None]
+    bench: Bench,
+    rounds: int,
+    repeats: int,
+    by_hand: Sequence[Way],
+    say: Callable[[str], None],
 ) -> Runs:
-    """Each way by hand once a round, each of the archiver's three times, in changing order."""
+    """Each way by hand once a round, each of the archiver's `repeats` times, in changing order."""
     runs = Runs()
     for way in ARCHIVER:
         _run(bench, way, runs)  # the store computes what it keeps, files come into memory
     source = random.Random(0)
     for number in range(rounds):
-        order = [*by_hand, *ARCHIVER * _EACH_PER_ROUND]
+        order = [*by_hand, *ARCHIVER * repeats]
         source.shuffle(order)
         found: dict[str, list[Usage]] = defaultdict(list)
         for way in order:

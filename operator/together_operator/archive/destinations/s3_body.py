@@ -2,7 +2,7 @@
 
 A checksum in a trailer (`aws-chunked`) needs no second reading of the source. botocore can do that
 itself, but only over TLS and by slicing each MiB 64 times; here whole blocks go to the socket, as
-one chunk, which is what the AWS SDK for Go sends when it knows the length.
+one chunk, which is what the AWS SDKs for Go and Rust send when they know the length.
 Measured for 2 GB from a directory: 0.9 s against 4.9 s with boto3's defaults.
 """
 
