@@ -48,6 +48,8 @@ class Growth:
     small: Usage
     large: Usage
     base: int
+    sizes: tuple[int, int]
+    """Bytes of weights of both."""
 
 
 def large_shards(bench: Bench, weights: str) -> Sequence[LargeShards]:
@@ -115,10 +117,11 @@ def growth(bench: Bench, shape: Shape, times: int, base: int) -> Sequence[Growth
             ways.from_directory("tar.gz", folder),
         ),
     ]
+    sizes = shape.shards * shape.shard_bytes, larger.shards * larger.shard_bytes
     bench.store.ask(op="quirks", forget_parts=True)
     try:
         return [
-            Growth(title, _alone(bench, form, small), _alone(bench, form, large), base)
+            Growth(title, _alone(bench, form, small), _alone(bench, form, large), base, sizes)
             for title, form, small, large in pairs
         ]
     finally:

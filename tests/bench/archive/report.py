@@ -86,9 +86,10 @@ def extras(
         f"| sent twice | {resumed.repeated / MIB:.1f} MiB (goal ≤ {resumed.allowed // MIB} MiB) |",
         f"| same bytes as a run that was not killed | {'yes' if resumed.identical else 'NO'} |",
     ]
+    grown = " → ".join(readable(size) for size in growth[0].sizes) if growth else "larger"
     lines += [
         "",
-        "| 2 GB → 12 GB | seconds | ratio | memory above the interpreter's own |",
+        f"| {grown} | seconds | ratio | memory above the interpreter's own |",
         "|---|---|---|---|",
     ]
     for each in growth:
