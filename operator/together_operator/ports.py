@@ -32,6 +32,12 @@ from together_operator.domain.together import (
     TrafficShare,
     Tuning,
 )
+from together_operator.domain.together_rollouts import (
+    EndpointEvent,
+    NewRollout,
+    Rollout,
+    RolloutVerb,
+)
 from together_operator.engine.store import Body, Key
 
 Credentials = Mapping[str, SecretStr] | None
@@ -152,6 +158,10 @@ class ModelProvider(Protocol):
         """Create a deployment; this is where money starts to be spent."""
         ...
 
+    async def validate_deployment(self, endpoint_id: str, new: NewDeployment) -> None:
+        """Ask whether `create_deployment` would be accepted, and create nothing; `Rejected`."""
+        ...
+
     async def scale_deployment(
         self,
         endpoint_id: str,
@@ -165,6 +175,37 @@ class ModelProvider(Protocol):
 
     async def delete_deployment(self, endpoint_id: str, deployment_id: str) -> None:
         """Delete a stopped deployment that has no traffic; `Conflict` otherwise."""
+        ...
+
+    async def list_rollouts(self, endpoint_id: str) -> Sequence[Rollout]:
+        """All rollouts of an endpoint."""
+        ...
+
+    async def create_rollout(self, endpoint_id: str, new: NewRollout) -> Rollout:
+        """Prepare a rollout; it waits to be started. `Conflict` while another one is open.
+
+        `Rejected` unless the source is READY and has traffic, and the target READY or STOPPED.
+        """
+        ...
+
+    async def act_on_rollout(
+        self, endpoint_id: str, rollout_id: str, verb: RolloutVerb, reason: str = ""
+    ) -> Rollout:
+        """Start, pause, resume, promote or cancel; `Rejected` in a state that does not allow it.
+
+        Pausing and cancelling go on after the answer. Cancelling needs a `reason` and leaves the
+        traffic split as it is.
+        """
+        ...
+
+    async def delete_rollout(self, endpoint_id: str, rollout_id: str) -> None:
+        """Delete a rollout that was never started, or is over."""
+        ...
+
+    async def list_events(
+        self, endpoint_id: str, deployment_id: str, types: Sequence[str]
+    ) -> Sequence[EndpointEvent]:
+        """The newest events (a page) of these types about one deployment, newest first."""
         ...
 
 

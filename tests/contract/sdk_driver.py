@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import httpx
 import together
 from pydantic import SecretStr
+from tests.contract import sdk_rollouts as rollouts
 from together import AsyncTogether, omit
 from together.types import Endpoint as SdkEndpoint
 from together.types import EndpointDeployment as SdkDeployment
@@ -36,6 +37,12 @@ from together_operator.domain.together import (
     SupportedModel,
     TrafficShare,
     Tuning,
+)
+from together_operator.domain.together_rollouts import (
+    EndpointEvent,
+    NewRollout,
+    Rollout,
+    RolloutVerb,
 )
 from together_operator.ports import Priority
 
@@ -199,6 +206,11 @@ class SdkDriver:
                 cents_per_hour=t.price_cents_per_hour,
                 gpu_memory_gib=t.gpu_memory_gib,
                 headroom={r.name: r.headroom.value if r.headroom else None for r in t.regions},
+                roomy=frozenset(
+                    r.name
+                    for r in t.regions
+                    if r.headroom and r.headroom.relation == "RELATION_GTE"
+                ),
             )
             for t in answer.data
         ]
@@ -244,6 +256,15 @@ class SdkDriver:
 
     async def create_deployment(self, endpoint_id: str, new: NewDeployment) -> Deployment:
         """Create a deployment."""
+        return _deployment(await self._new_deployment(endpoint_id, new))
+
+    async def validate_deployment(self, endpoint_id: str, new: NewDeployment) -> None:
+        """Only check one."""
+        await self._new_deployment(endpoint_id, new, validate_only=True)
+
+    async def _new_deployment(
+        self, endpoint_id: str, new: NewDeployment, *, validate_only: bool = False
+    ) -> SdkDeployment:
         client = await self._project()
         create = client.endpoints.deployments.create(
             endpoint_id,
@@ -254,8 +275,10 @@ class SdkDriver:
             inactive_timeout=omit
             if not new.tuning.inactive_timeout
             else new.tuning.inactive_timeout,
+            placement=omit if new.placement is None else rollouts.placement(new.placement),
+            validate_only=validate_only or omit,
         )
-        return _deployment(await _write(create))
+        return await _write(create)
 
     async def scale_deployment(
         self,
@@ -282,6 +305,45 @@ class SdkDriver:
         """Delete a deployment."""
         client = await self._project()
         await _write(client.endpoints.deployments.delete(deployment_id, endpoint_id=endpoint_id))
+
+    async def list_rollouts(self, endpoint_id: str) -> Sequence[Rollout]:
+        """All rollouts."""
+        client = await self._project()
+        pages = client.endpoints.rollouts.list(endpoint_id)
+        return [rollouts.rollout(r) for r in await _read(_all(pages))]
+
+    async def create_rollout(self, endpoint_id: str, new: NewRollout) -> Rollout:
+        """Prepare one."""
+        client = await self._project()
+        spec = rollouts.new_rollout(new)
+        create = client.endpoints.rollouts.create(endpoint_id, **spec)
+        return rollouts.rollout(await _write(create))
+
+    async def act_on_rollout(
+        self, endpoint_id: str, rollout_id: str, verb: RolloutVerb, reason: str = ""
+    ) -> Rollout:
+        """A verb."""
+        client = await self._project()
+        call: Any = getattr(client.endpoints.rollouts, verb.value)
+        said = {"reason": reason} if verb in {RolloutVerb.PAUSE, RolloutVerb.CANCEL} else {}
+        return rollouts.rollout(await _write(call(rollout_id, endpoint_id=endpoint_id, **said)))
+
+    async def delete_rollout(self, endpoint_id: str, rollout_id: str) -> None:
+        """Delete one."""
+        client = await self._project()
+        await _write(client.endpoints.rollouts.delete(rollout_id, endpoint_id=endpoint_id))
+
+    async def list_events(
+        self, endpoint_id: str, deployment_id: str, types: Sequence[str]
+    ) -> Sequence[EndpointEvent]:
+        """The first page."""
+        client = await self._project()
+        page = await _read(
+            client.endpoints.list_events(
+                endpoint_id, deployment_ids=[deployment_id], types=list(types), limit=50
+            )
+        )
+        return [rollouts.event(event) for event in page.data or ()]
 
     async def _project(self) -> AsyncTogether:
         """The client, which from the first call on knows its project."""
@@ -454,6 +516,7 @@ def _deployment(deployment: SdkDeployment) -> Deployment:
         scheduled_replicas=status.scheduled_replicas or 0,
         desired_replicas=deployment.desired_replicas,
         tuning=_tuning(deployment),
+        placement=rollouts.placed(deployment.placement),
         etag=deployment.etag,
         created_at=deployment.created_at,
     )

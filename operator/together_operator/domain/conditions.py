@@ -34,6 +34,7 @@ class Reason(StrEnum):
     UPDATING = "Updating"
     MODEL_READY = "ModelReady"
     WAITING_FOR_MODEL = "WaitingForModel"
+    SCHEDULED = "Scheduled"
     CREATING_ENDPOINT = "CreatingEndpoint"
     CREATING_DEPLOYMENT = "CreatingDeployment"
     PROVISIONING = "Provisioning"
@@ -41,6 +42,13 @@ class Reason(StrEnum):
     DEPLOYED = "Deployed"
     ROUTING = "Routing"
     ROUTED = "Routed"
+    ROLLING_OUT = "RollingOut"
+    REPLACING = "Replacing"
+    REMOVING_PREVIOUS = "RemovingPrevious"
+    ROLLED_OUT = "RolledOut"
+    ROLLOUT_PAUSED = "RolloutPaused"
+    CANCELING_ROLLOUT = "CancelingRollout"
+    ROLLING_BACK = "RollingBack"
     STOPPING = "Stopping"
     STOPPED = "Stopped"
     OUTSIDE_SCHEDULE = "OutsideSchedule"
@@ -60,6 +68,8 @@ class Reason(StrEnum):
     ARCHIVE_RETRYING = "ArchiveRetrying"
     IMPORT_RETRYING = "ImportRetrying"
     DEGRADED = "Degraded"
+    CRASH_LOOP = "CrashLoop"
+    NO_CAPACITY = "NoCapacity"
 
     # A person has to do something; the message says what.
     SECRET_MISSING = "SecretMissing"  # noqa: S105
@@ -80,7 +90,10 @@ class Reason(StrEnum):
     MODEL_FAILED = "ModelFailed"
     NO_CONFIG = "NoConfig"
     SCHEDULE_INVALID = "ScheduleInvalid"
+    NO_REGION = "NoRegion"
+    QUOTA_EXCEEDED = "QuotaExceeded"
     DEPLOYMENT_FAILED = "DeploymentFailed"
+    ROLLOUT_FAILED = "RolloutFailed"
 
 
 class Health(Enum):

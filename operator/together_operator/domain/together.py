@@ -175,6 +175,9 @@ class InstanceType:
     headroom: dict[str, int | None] = field(default_factory=dict)
     """Free replicas by region; None where the API does not say."""
 
+    roomy: frozenset[str] = frozenset()
+    """Regions whose number is only a lower bound."""
+
 
 @dataclass(frozen=True, slots=True)
 class TrafficShare:
@@ -263,6 +266,19 @@ class Tuning:
 
 
 @dataclass(frozen=True, slots=True)
+class Placement:
+    """Where replicas may run: a profile of the project, or regions and compliance.
+
+    `required` makes other regions than these impossible.
+    """
+
+    regions: tuple[str, ...] = ()
+    required: bool = True
+    hipaa: bool = False
+    profile: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class NewDeployment:
     """What a deployment is created from; `model` and `config` are resource names."""
 
@@ -272,6 +288,7 @@ class NewDeployment:
     min_replicas: int
     max_replicas: int
     tuning: Tuning = Tuning()
+    placement: Placement | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,5 +309,6 @@ class Deployment:
     scheduled_replicas: int = 0
     desired_replicas: int | None = None
     tuning: Tuning = Tuning()
+    placement: Placement | None = None
     etag: str = ""
     created_at: datetime | None = None

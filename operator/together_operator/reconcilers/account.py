@@ -62,9 +62,9 @@ class Account:
         snapshot = await self._catalog.read(self.clock() - CATALOG_SECONDS)
         return tuple(e.item for e in snapshot.all() if isinstance(e.item, SupportedModel))
 
-    async def instance_types(self) -> tuple[InstanceType, ...]:
-        """The public price list."""
-        snapshot = await self._prices.read(self.clock() - CATALOG_SECONDS)
+    async def instance_types(self, age: float = CATALOG_SECONDS) -> tuple[InstanceType, ...]:
+        """The public price list with the room that there is, at most `age` seconds old."""
+        snapshot = await self._prices.read(self.clock() - age)
         return tuple(e.item for e in snapshot.all() if isinstance(e.item, InstanceType))
 
     async def configs(self, model_id: str) -> tuple[Config, ...]:

@@ -13,13 +13,22 @@ from together_operator.api.v1alpha1 import (
     ModelDeploymentStatus,
 )
 from together_operator.domain import deployment as domain
-from together_operator.domain.deployment import actions, clocked, observed, status, target
+from together_operator.domain.deployment import (
+    actions,
+    changing,
+    clocked,
+    observed,
+    preflight,
+    startup,
+    status,
+    target,
+)
 from together_operator.domain.deployment.observed import Fact, Observed
-from together_operator.domain.errors import NotFound, Unavailable
+from together_operator.domain.errors import Ambiguous, Conflict, NotFound, Rejected, Unavailable
 from together_operator.domain.failures import StageError, during
 from together_operator.domain.outcome import After
 from together_operator.domain.plan import is_deleting
-from together_operator.domain.together import Deployment, Endpoint
+from together_operator.domain.together import Deployment, Endpoint, NewDeployment
 from together_operator.engine.store import Body, Key, Store
 from together_operator.ports import Objects, Priority
 from together_operator.reconcilers.account import Account, Accounts
@@ -71,7 +80,8 @@ class DeploymentReconciler(Reconciler[ModelDeployment, Status, Observed, actions
 
     def unseen(self, resource: ModelDeployment) -> Observed:
         """The object alone."""
-        return Observed(resource, self.world.process, jitter=self.world.rng.random())
+        jitter = self.world.rng.random()
+        return Observed(resource, self.world.process, jitter=jitter, now=self.world.now())
 
     def decide(self, observed: Observed, now: datetime) -> actions.DeploymentPlan:
         """The pure decision."""
@@ -102,19 +112,44 @@ class DeploymentReconciler(Reconciler[ModelDeployment, Status, Observed, actions
             account = await self._account(resource)
             endpoint = await self._endpoint(resource, account)
             seen = replace(seen, endpoint=endpoint)
-            if endpoint is not None and not observed.looks_settled(
-                resource, endpoint, self.world.now()
-            ):
-                found = await self._deployments(resource, account, endpoint)
-                seen = replace(seen, deployments=found)
-                seen = await self._with_configs(seen, account)
+            if endpoint is not None and not target.is_calm(seen):
+                seen = await self._with_deployments(seen, account, endpoint)
         return seen
+
+    async def _with_deployments(
+        self, seen: Observed, account: Account, endpoint: Endpoint
+    ) -> Observed:
+        """Everything that is on the endpoint, and what may come onto it."""
+        md, provider = seen.md, account.provider
+        seen = replace(seen, deployments=await self._deployments(md, account, endpoint))
+        if len(seen.deployments) > 1 or endpoint.active_rollout_id is not None:
+            seen = replace(seen, rollouts=tuple(await provider.list_rollouts(endpoint.id)))
+        if is_deleting(md):
+            return seen
+        seen = await self._with_configs(seen, account)
+        starting = seen.starting
+        if starting is not None:
+            events = await provider.list_events(endpoint.id, starting.id, startup.TYPES)
+            seen = replace(seen, events=tuple(events))
+            if preflight.waits_for_capacity(seen, starting) is not None:
+                seen = replace(seen, instance_types=await account.instance_types(self._fresh))
+        new = changing.due(seen)
+        if new is not None:
+            with during(status.SCHEDULE):
+                seen = replace(seen, refused=await _refusal(account, endpoint, new))
+        return seen
+
+    @property
+    def _fresh(self) -> float:
+        """Age in seconds that a look at prices and room may have where something hangs on it."""
+        return self.world.process.poll * 3
 
     async def _account(self, md: ModelDeployment) -> Account:
         return await self._accounts.of(md.metadata.namespace, md.spec.api_key_secret_ref)
 
     async def _endpoint(self, md: ModelDeployment, account: Account) -> Endpoint | None:
         """By the id that status has, else by name."""
+        known = md.status.endpoint.id if md.status.endpoint is not None else None
         calm = observed.is_settled(md)
         age = self.world.process.poll * 6 if calm else FRESH_SECONDS
         # What an intent announces is looked for now: a list from before the end of the settle
@@ -122,13 +157,13 @@ class DeploymentReconciler(Reconciler[ModelDeployment, Status, Observed, actions
         since = account.clock() - (age if md.status.intent is None else 0.0)
         priority = Priority.POLLING if calm else Priority.INTERACTIVE
         snapshot = await account.endpoints.read(since, priority)
-        known = md.status.endpoint.id if md.status.endpoint is not None else None
         if known is None:
             found = snapshot.find(observed.wanted_name(md))
             return found[0] if found else None
         listed = snapshot.get(known)
-        if listed is not None:
+        if listed is not None and md.status.rollout is None:
             return listed
+        # A list may be older than a shift of traffic.
         try:
             return await account.provider.get_endpoint(known)
         except NotFound:
@@ -168,15 +203,15 @@ class DeploymentReconciler(Reconciler[ModelDeployment, Status, Observed, actions
         return replace(
             seen,
             configs=await account.configs(served.id),
-            instance_types=await account.instance_types(),
+            instance_types=await account.instance_types(self._fresh),
         )
 
     # Acting.
 
     async def act(self, resource: ModelDeployment, action: actions.Action) -> Fold | None:
         """Do one thing outside."""
-        stage = "" if is_deleting(resource) else status.DEPLOY
-        with during(stage):
+        stage = status.ROLL if isinstance(action, _ROLLING) else status.DEPLOY
+        with during("" if is_deleting(resource) else stage):
             account = await self._account(resource)
             match action:
                 case actions.CreateEndpoint(name):
@@ -194,6 +229,11 @@ class DeploymentReconciler(Reconciler[ModelDeployment, Status, Observed, actions
                 case actions.DeleteDeployment(endpoint_id, deployment_id):
                     with contextlib.suppress(NotFound):
                         await account.provider.delete_deployment(endpoint_id, deployment_id)
+                    return lambda before: status.without_deployment(before, deployment_id)
+                case actions.CreateRollout(endpoint_id, new):
+                    await account.provider.create_rollout(endpoint_id, new)
+                case actions.ActOnRollout() | actions.DeleteRollout():
+                    await _act_on_rollout(account, action)
                 case actions.DeleteEndpoint(endpoint_id):
                     with contextlib.suppress(NotFound):
                         await account.provider.delete_endpoint(endpoint_id)
@@ -227,6 +267,40 @@ class DeploymentReconciler(Reconciler[ModelDeployment, Status, Observed, actions
             observed.DEPLOYMENT_INTENT,
             lambda: account.provider.create_deployment(action.endpoint_id, action.new),
         )
+        if action.is_target:
+            return lambda before: status.with_target(before, deployment)
         return lambda before: status.with_deployment(
             before, deployment, action.record, action.model
         )
+
+
+_ROLLING = (actions.CreateRollout, actions.ActOnRollout, actions.DeleteRollout)
+
+
+async def _act_on_rollout(
+    account: Account, action: actions.ActOnRollout | actions.DeleteRollout
+) -> None:
+    """A verb that the rollout's state does not allow any more came too late: look again."""
+    provider = account.provider
+    try:
+        if isinstance(action, actions.DeleteRollout):
+            await provider.delete_rollout(action.endpoint_id, action.rollout_id)
+        else:
+            await provider.act_on_rollout(
+                action.endpoint_id, action.rollout_id, action.verb, action.why
+            )
+    except (Rejected, NotFound) as error:
+        raise Conflict(str(error), status=error.status) from None
+
+
+async def _refusal(account: Account, endpoint: Endpoint, new: NewDeployment) -> str:
+    """Why Together would not accept a deployment; empty when it would."""
+    try:
+        await account.provider.validate_deployment(endpoint.id, new)
+    except Rejected as error:
+        return str(error)
+    except Conflict:
+        return ""  # its name is taken: a list is late, and the next look sees it
+    except Ambiguous as error:
+        raise Unavailable(str(error), status=error.status) from None
+    return ""

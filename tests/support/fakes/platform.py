@@ -11,9 +11,11 @@ import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from datetime import datetime
 
 from tests.support.fakes import catalog
 from tests.support.fakes.models import HALTED, Models
+from tests.support.fakes.rollouts import Rollouts
 from tests.support.fakes.versions import Versions
 from together_operator.domain import errors
 from together_operator.domain.together import (
@@ -25,6 +27,7 @@ from together_operator.domain.together import (
     TrafficShare,
     Tuning,
 )
+from together_operator.domain.together_rollouts import EndpointEvent
 
 EMBEDDED = 10
 """Deployments that an endpoint's own record tells of."""
@@ -37,6 +40,29 @@ class Platform(Models):
     def __post_init__(self) -> None:
         super().__post_init__()
         self._plans: dict[str, int] = {}
+        self.rollouts = Rollouts(self)
+
+    # What rollouts need.
+
+    def new_id(self, prefix: str) -> str:
+        """An id that nothing has."""
+        return self._id(prefix)
+
+    def moment(self) -> datetime:
+        """The wall clock's time."""
+        return self._time(self.clock())
+
+    def later(self, when: float, step: Callable[[float], None]) -> None:
+        """Have something done at its time."""
+        self._later(when, step)
+
+    def set_replicas(self, deployment_id: str, low: int, high: int) -> None:
+        """Begin to bring a deployment to its lower bound."""
+        self._set_replicas(deployment_id, low, high)
+
+    def deployment(self, endpoint_id: str, deployment_id: str) -> Deployment:
+        """One deployment of an endpoint."""
+        return self._deployment(endpoint_id, deployment_id)[1]
 
     # Endpoints.
 
@@ -66,6 +92,8 @@ class Platform(Models):
         row, endpoint = self._found(self.endpoints, "endpoint", endpoint_id)
         if etag and etag != endpoint.etag:
             raise errors.Conflict("etag does not match the current version")
+        if self.rollouts.open_on(endpoint_id) is not None:
+            raise errors.Conflict("a rollout is active on this endpoint", status=409)
         known = {d.id for d in self.deployments_at(endpoint_id, self.clock())}
         for share in split:
             if share.deployment_id not in known:
@@ -104,7 +132,9 @@ class Platform(Models):
             DeploymentSummary(d.id, d.name, d.state, d.ready_replicas, d.max_replicas)
             for d in mine[:EMBEDDED]
         )
-        return replace(endpoint, deployments=summaries)
+        rollout = self.rollouts.open_on(endpoint.id)
+        active = rollout.id if rollout is not None and rollout.step is not None else None
+        return replace(endpoint, deployments=summaries, active_rollout_id=active)
 
     # Deployments.
 
@@ -118,6 +148,26 @@ class Platform(Models):
         self, endpoint_id: str, new: NewDeployment, actor: str | None = None
     ) -> Deployment:
         """Create a deployment, and start it if it has replicas."""
+        name, pinned = self.check_deployment(endpoint_id, new)
+        now = self.clock()
+        deployment = Deployment(
+            id=self._id("dep_"),
+            name=name,
+            endpoint_id=endpoint_id,
+            state=DeploymentState.STOPPED,
+            model=pinned,
+            config=new.config,
+            placement=new.placement,
+            tuning=new.tuning,
+            created_at=self._time(now),
+        )
+        self.deployments.add(deployment.id, Versions(now, deployment, actor))
+        self._set_replicas(deployment.id, new.min_replicas, new.max_replicas)
+        self._tell("create", "deployment", deployment.id, actor, actor)
+        return self._found(self.deployments, "deployment", deployment.id)[1]
+
+    def check_deployment(self, endpoint_id: str, new: NewDeployment) -> tuple[str, str]:
+        """Full name and model resource of a deployment that may be created."""
         self.advance()
         _, endpoint = self._found(self.endpoints, "endpoint", endpoint_id)
         bare = self._bare(new.name)
@@ -139,22 +189,12 @@ class Platform(Models):
         name = f"{endpoint.name}/{bare}"
         if any(d.name == name for d in self.deployments_at(endpoint_id, self.clock())):
             raise errors.Conflict(f"deployment with name '{name}' already exists")
-        now = self.clock()
-        pinned = f"projects/{self.project_id}/models/{model_id}/revisions/{revision.id}"
-        deployment = Deployment(
-            id=self._id("dep_"),
-            name=name,
-            endpoint_id=endpoint_id,
-            state=DeploymentState.STOPPED,
-            model=pinned,
-            config=new.config,
-            tuning=new.tuning,
-            created_at=self._time(now),
-        )
-        self.deployments.add(deployment.id, Versions(now, deployment, actor))
-        self._set_replicas(deployment.id, new.min_replicas, new.max_replicas)
-        self._tell("create", "deployment", deployment.id, actor, actor)
-        return self._found(self.deployments, "deployment", deployment.id)[1]
+        return name, f"projects/{self.project_id}/models/{model_id}/revisions/{revision.id}"
+
+    def events_at(self, endpoint_id: str, moment: float) -> list[EndpointEvent]:
+        """Nothing: of starts, this platform tells the states only."""
+        self._found(self.endpoints, "endpoint", endpoint_id, moment)
+        return []
 
     def scale_deployment(
         self,
@@ -170,6 +210,8 @@ class Platform(Models):
         _check_bounds(min_replicas, max_replicas)
         if tuning is not None:
             row.put(self.clock(), replace(before, tuning=_tuned(before.tuning, tuning)))
+        if max_replicas == 0 and self.rollouts.binds(before):
+            raise errors.Rejected(f"deployment {deployment_id} can't be stopped during a rollout")
         self._set_replicas(deployment_id, min_replicas, max_replicas)
         self._tell("update", "deployment", deployment_id, row.owner, actor)
         return self._deployment(endpoint_id, deployment_id)[1]
@@ -179,6 +221,8 @@ class Platform(Models):
     ) -> None:
         """Delete a deployment that is halted and has no traffic."""
         row, deployment = self._deployment(endpoint_id, deployment_id)
+        if self.rollouts.binds(deployment):
+            raise errors.Conflict(f"deployment {deployment_id} is in a rollout", status=409)
         if deployment.state not in HALTED:
             raise errors.Conflict(f"deployment {deployment_id} is {deployment.state}")
         endpoint = self.endpoint_at(endpoint_id, self.clock())

@@ -27,6 +27,12 @@ from together_operator.domain.together import (
     TrafficShare,
     Tuning,
 )
+from together_operator.domain.together_rollouts import (
+    EndpointEvent,
+    NewRollout,
+    Rollout,
+    RolloutVerb,
+)
 from together_operator.ports import Priority
 
 T = TypeVar("T")
@@ -208,6 +214,51 @@ class FakeTogether:
         await self._write(
             "delete_deployment",
             lambda: self._platform.delete_deployment(endpoint_id, deployment_id, actor),
+        )
+
+    async def validate_deployment(self, endpoint_id: str, new: NewDeployment) -> None:
+        """Ask whether it would be accepted."""
+
+        def answer(_: float) -> None:
+            self._platform.check_deployment(endpoint_id, new)
+
+        await self._read("validate_deployment", answer, lags=False)
+
+    async def list_rollouts(self, endpoint_id: str) -> Sequence[Rollout]:
+        """Rollouts of an endpoint."""
+        return await self._read(
+            "list_rollouts", lambda moment: self._platform.rollouts.at(endpoint_id, moment)
+        )
+
+    async def create_rollout(self, endpoint_id: str, new: NewRollout) -> Rollout:
+        """Prepare one."""
+        actor = ACTING_FOR.get()
+        return await self._write(
+            "create_rollout", lambda: self._platform.rollouts.create(endpoint_id, new, actor)
+        )
+
+    async def act_on_rollout(
+        self, endpoint_id: str, rollout_id: str, verb: RolloutVerb, reason: str = ""
+    ) -> Rollout:
+        """A verb."""
+        return await self._write(
+            f"{verb.value}_rollout",
+            lambda: self._platform.rollouts.act(endpoint_id, rollout_id, verb, reason),
+        )
+
+    async def delete_rollout(self, endpoint_id: str, rollout_id: str) -> None:
+        """Delete one."""
+        await self._write(
+            "delete_rollout", lambda: self._platform.rollouts.delete(endpoint_id, rollout_id)
+        )
+
+    async def list_events(
+        self, endpoint_id: str, deployment_id: str, types: Sequence[str]
+    ) -> Sequence[EndpointEvent]:
+        """This platform keeps no feed; that is the simulator's."""
+        del deployment_id, types
+        return await self._read(
+            "list_events", lambda moment: self._platform.events_at(endpoint_id, moment)
         )
 
     async def _read(self, name: str, answer: Callable[[float], T], *, lags: bool = True) -> T:

@@ -16,6 +16,7 @@ from together_operator.api.v1alpha1 import (
     ImportStatus,
     Intent,
     JobStatus,
+    ModelDeploymentStatus,
     ModelStatus,
     Retry,
     SourceStatus,
@@ -231,7 +232,7 @@ def remote_import(
 # What a plan says.
 
 
-def told(status: CustomModelStatus) -> tuple[str, str, str]:
+def told(status: CustomModelStatus | ModelDeploymentStatus) -> tuple[str, str, str]:
     """Health, reason, and the first stage that is not done ("" when all are)."""
     conditions = {condition.type: condition for condition in status.conditions}
     if conditions["Ready"].status == "True":

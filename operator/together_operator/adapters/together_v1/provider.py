@@ -17,9 +17,9 @@ from pydantic import SecretStr
 from together_operator.adapters.rate_limit import RateLimiter
 from together_operator.adapters.together_v1 import wire
 from together_operator.adapters.together_v1.calls import Calls, HttpCalls
+from together_operator.adapters.together_v2.fields import MalformedError
 from together_operator.adapters.together_v2.http import ApiClient, Json, OnCall
 from together_operator.adapters.together_v2.provider import connections
-from together_operator.adapters.together_v2.wire import MalformedError
 from together_operator.domain import errors
 from together_operator.domain.together import (
     V1,
@@ -36,6 +36,12 @@ from together_operator.domain.together import (
     SupportedModel,
     TrafficShare,
     Tuning,
+)
+from together_operator.domain.together_rollouts import (
+    EndpointEvent,
+    NewRollout,
+    Rollout,
+    RolloutVerb,
 )
 from together_operator.ports import Priority
 
@@ -243,8 +249,13 @@ class TogetherV1:
     async def create_deployment(self, endpoint_id: str, new: NewDeployment) -> Deployment:
         """Create the endpoint with its model; this is where money starts to be spent."""
         _check(new.tuning)
-        if any(d.name == new.name for d in await self.list_deployments(endpoint_id)):
+        there = await self.list_deployments(endpoint_id)
+        if any(d.name == new.name for d in there):
             raise errors.Conflict(f"Deployment {endpoint_id}/{new.name} is there", status=409)
+        if there:
+            raise _unsupported(
+                "have a second deployment on an endpoint: set spec.rollout.strategy to Recreate"
+            )
         body: Json = {
             "model": _model_of(new.model),
             "hardware": new.config.rpartition("/")[2],
@@ -254,6 +265,38 @@ class TogetherV1:
         }
         answer = await self._calls.create_endpoint(body)
         return wire.deployment(self._remembered(answer, errors.Ambiguous))
+
+    async def validate_deployment(self, endpoint_id: str, new: NewDeployment) -> None:
+        """v1 can't be asked beforehand: the create itself tells."""
+
+    async def list_rollouts(self, endpoint_id: str) -> Sequence[Rollout]:
+        """v1 has none."""
+        del endpoint_id
+        return []
+
+    async def create_rollout(self, endpoint_id: str, new: NewRollout) -> Rollout:
+        """Not in v1."""
+        del endpoint_id, new
+        raise _unsupported("move traffic by rollouts")
+
+    async def act_on_rollout(
+        self, endpoint_id: str, rollout_id: str, verb: RolloutVerb, reason: str = ""
+    ) -> Rollout:
+        """Not in v1."""
+        del endpoint_id, rollout_id, verb, reason
+        raise _unsupported("move traffic by rollouts")
+
+    async def delete_rollout(self, endpoint_id: str, rollout_id: str) -> None:
+        """Not in v1."""
+        del endpoint_id, rollout_id
+        raise _unsupported("move traffic by rollouts")
+
+    async def list_events(
+        self, endpoint_id: str, deployment_id: str, types: Sequence[str]
+    ) -> Sequence[EndpointEvent]:
+        """v1 tells no events."""
+        del endpoint_id, deployment_id, types
+        return []
 
     async def scale_deployment(
         self,

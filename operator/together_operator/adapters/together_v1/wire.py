@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
+from together_operator.adapters.together_v2.fields import MalformedError
 from together_operator.adapters.together_v2.messages import scrub
-from together_operator.adapters.together_v2.wire import MalformedError
 from together_operator.domain.together import (
     Config,
     Deployment,

@@ -13,7 +13,8 @@ from pydantic import SecretStr
 
 from together_operator import __version__
 from together_operator.adapters.rate_limit import RateLimiter
-from together_operator.adapters.together_v2 import wire
+from together_operator.adapters.together_v2 import rollouts, wire
+from together_operator.adapters.together_v2.fields import MalformedError
 from together_operator.adapters.together_v2.http import ApiClient, Json, OnCall, Request
 from together_operator.domain import errors
 from together_operator.domain.together import (
@@ -31,6 +32,12 @@ from together_operator.domain.together import (
     SupportedModel,
     TrafficShare,
     Tuning,
+)
+from together_operator.domain.together_rollouts import (
+    EndpointEvent,
+    NewRollout,
+    Rollout,
+    RolloutVerb,
 )
 from together_operator.ports import Priority
 
@@ -236,16 +243,15 @@ class TogetherV2:
 
     async def create_deployment(self, endpoint_id: str, new: NewDeployment) -> Deployment:
         """Create a deployment; this is where money starts to be spent."""
-        body: Json = {
-            "name": new.name,
-            "model": new.model,
-            "config": new.config,
-            "autoscaling": wire.autoscaling(new.min_replicas, new.max_replicas, new.tuning),
-        }
-        if new.tuning.inactive_timeout:
-            body["inactiveTimeout"] = new.tuning.inactive_timeout
         path = await self._path("endpoints", endpoint_id, "deployments")
-        return await self._write(Request("POST", path, body=body), wire.deployment)
+        request = Request("POST", path, body=wire.new_deployment(new))
+        return await self._write(request, wire.deployment)
+
+    async def validate_deployment(self, endpoint_id: str, new: NewDeployment) -> None:
+        """Ask whether `create_deployment` would be accepted, and create nothing."""
+        path = await self._path("endpoints", endpoint_id, "deployments")
+        body, params = wire.new_deployment(new), {"validateOnly": "true"}
+        await self._api.send(Request("POST", path, params=params, body=body))
 
     async def scale_deployment(
         self,
@@ -269,6 +275,41 @@ class TogetherV2:
         """Delete a stopped deployment that has no traffic; `Conflict` otherwise."""
         path = await self._path("endpoints", endpoint_id, "deployments", deployment_id)
         await self._api.send(Request("DELETE", path))
+
+    # Rollouts and events.
+
+    async def list_rollouts(self, endpoint_id: str) -> Sequence[Rollout]:
+        """All rollouts of an endpoint."""
+        path = await self._path("endpoints", endpoint_id, "rollouts")
+        return await self._list(path, rollouts.rollout, Priority.INTERACTIVE)
+
+    async def create_rollout(self, endpoint_id: str, new: NewRollout) -> Rollout:
+        """Prepare a rollout; it waits to be started."""
+        path = await self._path("endpoints", endpoint_id, "rollouts")
+        request = Request("POST", path, body=rollouts.new_rollout(new))
+        return await self._write(request, rollouts.rollout)
+
+    async def act_on_rollout(
+        self, endpoint_id: str, rollout_id: str, verb: RolloutVerb, reason: str = ""
+    ) -> Rollout:
+        """Start, pause, resume, promote or cancel."""
+        path = await self._path("endpoints", endpoint_id, "rollouts", rollout_id, verb.value)
+        body = {"reason": reason} if verb in {RolloutVerb.PAUSE, RolloutVerb.CANCEL} else {}
+        return await self._write(Request("POST", path, body=body), rollouts.rollout)
+
+    async def delete_rollout(self, endpoint_id: str, rollout_id: str) -> None:
+        """Delete a rollout that was never started, or is over."""
+        path = await self._path("endpoints", endpoint_id, "rollouts", rollout_id)
+        await self._api.send(Request("DELETE", path))
+
+    async def list_events(
+        self, endpoint_id: str, deployment_id: str, types: Sequence[str]
+    ) -> Sequence[EndpointEvent]:
+        """The newest events (a page) of these types about one deployment, newest first."""
+        params = {"deploymentIds": deployment_id, "types": ",".join(types), "limit": "50"}
+        path = await self._path("endpoints", endpoint_id, "events")
+        answer = await self._api.send(Request("GET", path, Priority.POLLING, params=params))
+        return self._items(answer, rollouts.event)
 
     # Below: how it is asked.
 
@@ -347,7 +388,7 @@ class TogetherV2:
     def _parsed(parse: Callable[[], T], kind: type[errors.RemoteError] = errors.Unavailable) -> T:
         try:
             return parse()
-        except wire.MalformedError as error:
+        except MalformedError as error:
             problem = f"Together's answer can't be understood: {error} is missing or odd"
         raise kind(problem)
 
@@ -363,7 +404,7 @@ def _items(answer: Json) -> list[Json]:
     data = answer.get("data")
     # An item must not be passed over: what a list lacks counts as gone.
     if not isinstance(data, list) or not all(isinstance(item, dict) for item in data):
-        raise wire.MalformedError("data")
+        raise MalformedError("data")
     return data
 
 

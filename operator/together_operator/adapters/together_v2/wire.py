@@ -7,9 +7,20 @@ enums are fully qualified.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
-from typing import Any, TypeVar
 
+from together_operator.adapters.together_v2.fields import (
+    Json,
+    MalformedError,
+    enum_of,
+    float_of,
+    id_of,
+    integer_of,
+    list_of,
+    object_of,
+    required_of,
+    text_of,
+    time_of,
+)
 from together_operator.adapters.together_v2.messages import scrub
 from together_operator.domain.together import (
     Config,
@@ -21,6 +32,8 @@ from together_operator.domain.together import (
     ImportState,
     InstanceType,
     Model,
+    NewDeployment,
+    Placement,
     Revision,
     ScalingMetric,
     SupportedModel,
@@ -29,38 +42,31 @@ from together_operator.domain.together import (
     Visibility,
 )
 
-Json = dict[str, Any]
-T = TypeVar("T")
-
-
-class MalformedError(Exception):
-    """An answer lacks what the API promises; the message names the field and no value."""
-
 
 def model(data: Json) -> Model:
     """A custom model."""
     # The API tells what a model is by its weights, so not before the first import.
-    weights = _object(data, "weights").get("type")
+    weights = object_of(data, "weights").get("type")
     return Model(
-        id=_id(data),
-        name=_text(data, "name"),
-        project_id=_text(data, "projectId"),
-        base_model_id=_text(data, "baseModelId"),
+        id=id_of(data),
+        name=text_of(data, "name"),
+        project_id=text_of(data, "projectId"),
+        base_model_id=text_of(data, "baseModelId"),
         type={"WEIGHTS_TYPE_ADAPTER": "adapter", None: ""}.get(weights, "model"),
-        description=_text(data, "description"),
-        visibility=_text(data, "visibility") or Visibility.PRIVATE,
-        created_at=_time(data, "createdAt"),
+        description=text_of(data, "description"),
+        visibility=text_of(data, "visibility") or Visibility.PRIVATE,
+        created_at=time_of(data, "createdAt"),
     )
 
 
 def revision(data: Json) -> Revision:
     """A revision of a model."""
-    findings = _list(data, "validationErrors")
+    findings = list_of(data, "validationErrors")
     return Revision(
-        id=_required(data, "revisionId"),
-        validation=_enum(data, "validationStatus", "REVISION_VALIDATION_STATUS_"),
+        id=required_of(data, "revisionId"),
+        validation=enum_of(data, "validationStatus", "REVISION_VALIDATION_STATUS_"),
         messages=tuple(filter(None, (scrub(f.get("message")) for f in findings))),
-        created_at=_time(data, "createdAt"),
+        created_at=time_of(data, "createdAt"),
     )
 
 
@@ -69,13 +75,13 @@ def import_job(data: Json, secrets: Sequence[str] = ()) -> Import:
     url = data.get("remoteUrl")
     hidden = [*secrets, url] if isinstance(url, str) and "?" in url else list(secrets)
     return Import(
-        id=_id(data),
-        model_id=_required(data, "modelId"),
-        state=_import_state(_enum(data, "status", "REMOTE_UPLOAD_STATUS_")),
+        id=id_of(data),
+        model_id=required_of(data, "modelId"),
+        state=_import_state(enum_of(data, "status", "REMOTE_UPLOAD_STATUS_")),
         message=scrub(data.get("statusMessage"), hidden),
-        restarts=_integer(data, "restartCount"),
-        max_restarts=_integer(data, "maxRestarts"),
-        created_at=_time(data, "createdAt"),
+        restarts=integer_of(data, "restartCount"),
+        max_restarts=integer_of(data, "maxRestarts"),
+        created_at=time_of(data, "createdAt"),
     )
 
 
@@ -85,14 +91,14 @@ def supported_models(data: Json) -> list[SupportedModel]:
     Each quantization is a model of its own. Where an entry has only one, the entry's own name
     stands for it, too.
     """
-    name = _text(data, "name")
+    name = text_of(data, "name")
     by_id: dict[str, str] = {}
-    for profile in _list(data, "deploymentProfiles"):
-        model_id = _model_id(_text(profile, "model"))
+    for profile in list_of(data, "deploymentProfiles"):
+        model_id = _model_id(text_of(profile, "model"))
         if model_id:
-            by_id.setdefault(model_id, _text(profile, "modelName") or name)
-    if not by_id and _text(data, "baseModelId"):
-        by_id[_text(data, "baseModelId")] = name
+            by_id.setdefault(model_id, text_of(profile, "modelName") or name)
+    if not by_id and text_of(data, "baseModelId"):
+        by_id[text_of(data, "baseModelId")] = name
     names = [(known_as, model_id) for model_id, known_as in by_id.items()]
     if len(by_id) == 1 and names[0][0] != name:
         names.append((name, names[0][1]))
@@ -100,7 +106,7 @@ def supported_models(data: Json) -> list[SupportedModel]:
         SupportedModel(
             name=known_as,
             model_id=model_id,
-            architecture=_text(data, "architecture"),
+            architecture=text_of(data, "architecture"),
             capabilities=tuple(str(c) for c in data.get("capabilities") or ()),
         )
         for known_as, model_id in names
@@ -109,12 +115,12 @@ def supported_models(data: Json) -> list[SupportedModel]:
 
 def config(data: Json) -> Config:
     """A config; its hardware is among its selectors."""
-    selectors = {_text(s, "key"): _text(s, "value") for s in _list(data, "selectors")}
+    selectors = {text_of(s, "key"): text_of(s, "value") for s in list_of(data, "selectors")}
     return Config(
-        id=_id(data),
-        project_id=_text(data, "projectId"),
+        id=id_of(data),
+        project_id=text_of(data, "projectId"),
         gpu=selectors.get("accelerator_type", ""),
-        count=_integer(selectors, "accelerator_count"),
+        count=integer_of(selectors, "accelerator_count"),
         optimization=selectors.get("optimization", ""),
     )
 
@@ -126,51 +132,94 @@ def instance_type(data: Json) -> InstanceType:
         raise MalformedError("priceCentsPerHour")
     memory = data.get("gpuMemoryGib")
     return InstanceType(
-        name=_required(data, "name"),
-        gpu=_text(data, "gpuType"),
-        count=_integer(data, "gpuCount"),
-        cents_per_hour=_float(price),
-        gpu_memory_gib=_float(memory) if memory is not None else None,
-        headroom={_text(r, "name"): _headroom(r) for r in _list(data, "regions")},
+        name=required_of(data, "name"),
+        gpu=text_of(data, "gpuType"),
+        count=integer_of(data, "gpuCount"),
+        cents_per_hour=float_of(price),
+        gpu_memory_gib=float_of(memory) if memory is not None else None,
+        headroom={text_of(r, "name"): _headroom(r) for r in list_of(data, "regions")},
+        roomy=frozenset(
+            text_of(region, "name")
+            for region in list_of(data, "regions")
+            if text_of(object_of(region, "headroom"), "relation") == "RELATION_GTE"
+        ),
     )
 
 
 def endpoint(data: Json) -> Endpoint:
     """An endpoint."""
     return Endpoint(
-        id=_id(data),
-        name=_text(data, "name"),
-        project_id=_text(data, "projectId"),
-        etag=_text(data, "etag"),
+        id=id_of(data),
+        name=text_of(data, "name"),
+        project_id=text_of(data, "projectId"),
+        etag=text_of(data, "etag"),
         traffic=tuple(
-            TrafficShare(_required(share, "deploymentId"), _float(share.get("weight") or 0))
-            for share in _list(data, "trafficSplit")
+            TrafficShare(required_of(share, "deploymentId"), float_of(share.get("weight") or 0))
+            for share in list_of(data, "trafficSplit")
         ),
-        deployments=tuple(_summary(d) for d in _list(data, "deployments")),
-        active_rollout_id=_text(data, "activeRolloutId") or None,
+        deployments=tuple(_summary(d) for d in list_of(data, "deployments")),
+        active_rollout_id=text_of(data, "activeRolloutId") or None,
     )
 
 
 def deployment(data: Json) -> Deployment:
     """A deployment."""
-    status, scaling = _object(data, "status"), _object(data, "autoscaling")
+    status, scaling = object_of(data, "status"), object_of(data, "autoscaling")
     return Deployment(
-        id=_id(data),
-        name=_text(data, "name"),
-        endpoint_id=_text(data, "endpointId"),
-        state=_deployment_state(_enum(status, "state", "DEPLOYMENT_STATE_")),
-        model=_text(data, "model"),
-        config=_text(data, "config"),
-        hardware=_text(data, "hardware"),
+        id=id_of(data),
+        name=text_of(data, "name"),
+        endpoint_id=text_of(data, "endpointId"),
+        state=_deployment_state(enum_of(status, "state", "DEPLOYMENT_STATE_")),
+        model=text_of(data, "model"),
+        config=text_of(data, "config"),
+        hardware=text_of(data, "hardware"),
         message=scrub(status.get("message")),
-        min_replicas=_integer(scaling, "minReplicas"),
-        max_replicas=_integer(scaling, "maxReplicas"),
-        ready_replicas=_integer(status, "readyReplicas"),
-        scheduled_replicas=_integer(status, "scheduledReplicas"),
+        min_replicas=integer_of(scaling, "minReplicas"),
+        max_replicas=integer_of(scaling, "maxReplicas"),
+        ready_replicas=integer_of(status, "readyReplicas"),
+        scheduled_replicas=integer_of(status, "scheduledReplicas"),
         desired_replicas=_optional(data, "desiredReplicas"),
         tuning=_tuning(scaling, data),
-        etag=_text(data, "etag"),
-        created_at=_time(data, "createdAt"),
+        placement=_placement(object_of(data, "placement")),
+        etag=text_of(data, "etag"),
+        created_at=time_of(data, "createdAt"),
+    )
+
+
+def new_deployment(new: NewDeployment) -> Json:
+    """The body that creates a deployment."""
+    body: Json = {
+        "name": new.name,
+        "model": new.model,
+        "config": new.config,
+        "autoscaling": autoscaling(new.min_replicas, new.max_replicas, new.tuning),
+    }
+    if new.tuning.inactive_timeout:
+        body["inactiveTimeout"] = new.tuning.inactive_timeout
+    placement = new.placement
+    if placement is None:
+        return body
+    if placement.profile is not None:
+        return {**body, "placement": {"profile": placement.profile}}
+    inline: Json = {}
+    if placement.regions:
+        word = "REQUIRED" if placement.required else "PREFERRED"
+        inline = {"regions": list(placement.regions), "constraint": f"ENFORCEMENT_{word}"}
+    if placement.hipaa:
+        inline["compliancePolicy"] = {"hipaa": True}
+    return {**body, "placement": {"inline": inline}}
+
+
+def _placement(data: Json) -> Placement | None:
+    inline, profile = object_of(data, "inline"), text_of(data, "profile")
+    if not inline and not profile:
+        return None
+    regions = inline.get("regions")
+    return Placement(
+        regions=tuple(str(region) for region in regions) if isinstance(regions, list) else (),
+        required=text_of(inline, "constraint") != "ENFORCEMENT_PREFERRED",
+        hipaa=object_of(inline, "compliancePolicy").get("hipaa") is True,
+        profile=profile or None,
     )
 
 
@@ -210,11 +259,11 @@ def _metric_body(metric: ScalingMetric) -> Json:
 def _tuning(scaling: Json, data: Json) -> Tuning:
     metrics = tuple(
         ScalingMetric(
-            _text(metric, "name"),
-            _float(metric.get("target") or 0),
-            _text(metric, "percentile") or None,
+            text_of(metric, "name"),
+            float_of(metric.get("target") or 0),
+            text_of(metric, "percentile") or None,
         )
-        for metric in _list(scaling, "scalingMetrics")
+        for metric in list_of(scaling, "scalingMetrics")
     )
     return Tuning(
         metrics=metrics or None,
@@ -226,19 +275,19 @@ def _tuning(scaling: Json, data: Json) -> Tuning:
 
 
 def _window(data: Json, name: str) -> int | None:
-    text = _text(data, name)
-    return int(_float(text.removesuffix("s"))) if text else None
+    text = text_of(data, name)
+    return int(float_of(text.removesuffix("s"))) if text else None
 
 
 def _optional(data: Json, name: str) -> int | None:
-    return None if data.get(name) is None else _integer(data, name)
+    return None if data.get(name) is None else integer_of(data, name)
 
 
 def _summary(data: Json) -> DeploymentSummary:
     return DeploymentSummary(
-        id=_id(data),
-        name=_text(data, "name"),
-        state=_deployment_state(_enum(data, "state", "DEPLOYMENT_STATE_")),
+        id=id_of(data),
+        name=text_of(data, "name"),
+        state=_deployment_state(enum_of(data, "state", "DEPLOYMENT_STATE_")),
         ready_replicas=_optional(data, "readyReplicas"),
         desired_replicas=_optional(data, "desiredReplicas"),
     )
@@ -260,57 +309,5 @@ def _model_id(resource: str) -> str:
 
 
 def _headroom(region: Json) -> int | None:
-    value = _object(region, "headroom").get("value")
-    return None if value is None else _integer({"value": value}, "value")
-
-
-def _id(data: Json) -> str:
-    return _required(data, "id")
-
-
-def _required(data: Json, name: str) -> str:
-    value = _text(data, name)
-    if not value:
-        raise MalformedError(name)
-    return value
-
-
-def _text(data: Json, name: str) -> str:
-    value = data.get(name)
-    return value if isinstance(value, str) else ""
-
-
-def _enum(data: Json, name: str, prefix: str) -> str:
-    return _text(data, name).removeprefix(prefix)
-
-
-def _integer(data: Json, name: str) -> int:
-    value = data.get(name)
-    if value is None or value == "":
-        return 0
-    return int(_float(value))
-
-
-def _float(value: object) -> float:
-    try:
-        return float(value) if isinstance(value, int | float | str) else 0.0
-    except ValueError:
-        raise MalformedError("a number") from None
-
-
-def _object(data: Json, name: str) -> Json:
-    value = data.get(name)
-    return value if isinstance(value, dict) else {}
-
-
-def _list(data: Json, name: str) -> list[Json]:
-    value = data.get(name)
-    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
-
-
-def _time(data: Json, name: str) -> datetime | None:
-    try:
-        moment = datetime.fromisoformat(_text(data, name))
-    except ValueError:
-        return None
-    return moment if moment.tzinfo is not None else None
+    value = object_of(region, "headroom").get("value")
+    return None if value is None else integer_of({"value": value}, "value")

@@ -23,6 +23,14 @@ from together_operator.api.v1alpha1.common import (
     Resource,
     Retry,
 )
+from together_operator.api.v1alpha1.rollout import (
+    DeploymentStatus,
+    Placement,
+    RevisionPolicy,
+    Rollout,
+    RolloutStatus,
+    StartupPhase,
+)
 from together_operator.api.v1alpha1.scaling import (
     DOLLARS,
     Autoscaling,
@@ -79,9 +87,11 @@ class ModelDeploymentSpec(ApiModel):
     model_config = ConfigDict(
         json_schema_extra=rules(
             immutable("endpointName", f"an endpoint keeps its name; {_IN_PLACE} for another one"),
-            immutable("hardware", f"a deployment keeps its hardware; {_IN_PLACE}"),
-            immutable("optimization", f"a deployment keeps its optimization; {_IN_PLACE}"),
-            immutable("config", f"a deployment keeps its config; {_IN_PLACE}"),
+            CEL(
+                "!has(self.revision) || self.revisionPolicy == 'Pinned'",
+                "a revision that is given stays: set revisionPolicy to Pinned, or remove revision",
+                field_path=".revision",
+            ),
             CEL(
                 "!has(self.config) || (!has(self.hardware) && !has(self.optimization))",
                 "config already says hardware and optimization: remove them, or remove config and "
@@ -103,14 +113,27 @@ class ModelDeploymentSpec(ApiModel):
         )
     )
 
-    model_ref: Annotated[
-        ModelRef,
-        CEL(
-            "self == oldSelf",
-            f"modelRef cannot be changed in place: {_IN_PLACE} for another model",
-            reason="FieldValueForbidden",
-        ),
-    ] = Field(description="The model to serve. Immutable.")
+    model_ref: ModelRef = Field(description="The model to serve.")
+    revision_policy: RevisionPolicy = Field(
+        default=RevisionPolicy.LATEST,
+        description="Whether a new revision of the model is rolled out by itself (Latest), or the "
+        "one that is served stays (Pinned).",
+    )
+    revision: (
+        Annotated[
+            str,
+            Field(min_length=1, max_length=128),
+            CEL(
+                "self.matches('^rv_[a-zA-Z0-9_-]+$')",
+                "revision must be the id of a revision at Together, which begins with rv_",
+            ),
+        ]
+        | None
+    ) = Field(
+        default=None,
+        description="Id of the model's revision to serve (rv_...), with revisionPolicy Pinned; "
+        "default: the newest one when the deployment is made.",
+    )
     endpoint_name: RemoteName | None = Field(
         default=None,
         description="Name of the endpoint at Together, without the project's prefix; default: "
@@ -119,7 +142,7 @@ class ModelDeploymentSpec(ApiModel):
     hardware: Hardware | None = Field(
         default=None,
         description="The hardware of one replica; default: the cheapest that Together offers "
-        "for the model. Immutable; not together with config.",
+        "for the model. Not together with config.",
     )
     optimization: (
         Annotated[
@@ -135,7 +158,7 @@ class ModelDeploymentSpec(ApiModel):
     ) = Field(
         default=None,
         description="What the serving configuration is tuned for, in Together's words: "
-        "balanced, throughput or latency; default: any. Immutable; not together with config.",
+        "balanced, throughput or latency; default: any. Not together with config.",
     )
     config: (
         Annotated[
@@ -151,7 +174,15 @@ class ModelDeploymentSpec(ApiModel):
     ) = Field(
         default=None,
         description="Id of one serving configuration at Together (cr_...), instead of hardware "
-        "and optimization. Immutable.",
+        "and optimization.",
+    )
+    placement: Placement | None = Field(
+        default=None, description="Where replicas may run; default: wherever Together likes."
+    )
+    rollout: Rollout = Field(
+        default=Rollout(),
+        description="How a change of model, revision, hardware, config or placement reaches the "
+        "endpoint: each needs another deployment, which takes over the traffic.",
     )
     replicas: Int32 = Field(
         default=1,
@@ -226,6 +257,7 @@ class ModelDeploymentPhase(StrEnum):
     READY = "Ready"
     SCALING = "Scaling"
     STOPPED = "Stopped"
+    ROLLING_OUT = "RollingOut"
     DEGRADED = "Degraded"
     SUSPENDED = "Suspended"
     FAILED = "Failed"
@@ -240,29 +272,6 @@ class EndpointStatus(ApiModel):
         default=None,
         description="Full name of the endpoint, <project>/<name>: the string that clients send "
         "as model.",
-    )
-
-
-class DeploymentStatus(ApiModel):
-    """The deployment at Together."""
-
-    id: str | None = Field(default=None, description="Id of the deployment at Together (dep_...).")
-    name: str | None = Field(default=None, description="Name of the deployment at Together.")
-    state: str | None = Field(
-        default=None, description="Together's state of it, such as PROVISIONING or READY."
-    )
-    config: str | None = Field(default=None, description="Id of its config (cr_...).")
-    hardware: str | None = Field(
-        default=None,
-        description="Hardware of one replica, <count>x<accelerator>, such as 1xnvidia-h100-80gb.",
-    )
-    revision: str | None = Field(
-        default=None, description="Id of the model's revision that it serves (rv_...)."
-    )
-    message: str | None = Field(default=None, description="Together's words about the state.")
-    request: str | None = Field(
-        default=None,
-        description="Digest of what the spec said about hardware and config when it was made.",
     )
 
 
@@ -295,13 +304,24 @@ class ModelDeploymentStatus(ApiModel):
     conditions: Conditions = Field(
         default=(),
         max_length=16,
-        description="Ready, Reconciling, Stalled, ModelReady, Affordable, Deployed, Routed, "
-        "Published.",
+        description="Ready, Reconciling, Stalled, ModelReady, Scheduled, Deployed, Routed, "
+        "RolledOut.",
     )
     model: ModelStatus | None = Field(default=None, description="The model that is served.")
     endpoint: EndpointStatus | None = Field(default=None, description="The endpoint at Together.")
     deployment: DeploymentStatus | None = Field(
         default=None, description="The deployment at Together that gets the traffic."
+    )
+    previous: DeploymentStatus | None = Field(
+        default=None, description="The deployment that was replaced, until it is deleted."
+    )
+    rollout: RolloutStatus | None = Field(
+        default=None, description="The change to another deployment, if there is one."
+    )
+    startup: tuple[StartupPhase, ...] = Field(
+        default=(),
+        max_length=16,
+        description="Phases of the newest start of a replica, oldest first.",
     )
     replicas: Int32 | None = Field(
         default=None, ge=0, description="Replicas that Together was asked for."

@@ -6,6 +6,7 @@ This file has the order of the rows; each of the others has the rows of one stre
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 
 from together_operator.domain.conditions import Health, Reason, Situation
@@ -20,6 +21,7 @@ from together_operator.domain.deployment.creation import (
 )
 from together_operator.domain.deployment.deletion import deleting
 from together_operator.domain.deployment.observed import Observed
+from together_operator.domain.deployment.rolling import ROLLING_ROWS
 from together_operator.domain.deployment.serving import serving, settled, without_replicas
 from together_operator.domain.deployment.status import DEPLOY, planned
 from together_operator.domain.outcome import After, Done
@@ -28,6 +30,7 @@ from together_operator.domain.plan import AddFinalizer, Plan, has_finalizer, is_
 
 def decide(observed: Observed, now: datetime) -> DeploymentPlan:
     """The plan for what was observed: that of the first row which has one."""
+    observed = replace(observed, now=now)
     for row in ROWS:
         plan = row(observed, now)
         if plan is not None:
@@ -62,6 +65,7 @@ ROWS: tuple[Row, ...] = (
     lost_endpoint,
     creating_endpoint,
     lost_deployment,
+    *ROLLING_ROWS,
     creating_deployment,
     without_replicas,
     serving,

@@ -8,6 +8,7 @@ from together_operator.api.v1alpha1 import DeploymentStatus, ModelDeploymentStat
 from together_operator.domain.deployment.scaling import Scaling
 from together_operator.domain.plan import AddFinalizer, Plan, RemoveFinalizer
 from together_operator.domain.together import NewDeployment, TrafficShare, Tuning
+from together_operator.domain.together_rollouts import NewRollout, RolloutVerb
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,12 +25,14 @@ class CreateDeployment:
     Args:
         record: what status shall say of it besides its id.
         model: the model that it serves.
+        is_target: it shall take over from another one, by a rollout.
     """
 
     endpoint_id: str
     new: NewDeployment
     record: DeploymentStatus
     model: ModelStatus
+    is_target: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +70,32 @@ class DeleteDeployment:
 
 
 @dataclass(frozen=True, slots=True)
+class CreateRollout:
+    """Prepare a rollout; Together allows one at a time, so it can't be there twice."""
+
+    endpoint_id: str
+    new: NewRollout
+
+
+@dataclass(frozen=True, slots=True)
+class ActOnRollout:
+    """Start, pause, resume, promote or cancel a rollout."""
+
+    endpoint_id: str
+    rollout_id: str
+    verb: RolloutVerb
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteRollout:
+    """Delete a rollout that was never started."""
+
+    endpoint_id: str
+    rollout_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class DeleteEndpoint:
     """Delete an endpoint without deployments."""
 
@@ -86,6 +115,9 @@ Action = (
     | ScaleDeployment
     | SetTraffic
     | DeleteDeployment
+    | CreateRollout
+    | ActOnRollout
+    | DeleteRollout
     | DeleteEndpoint
     | DeleteObject
 )

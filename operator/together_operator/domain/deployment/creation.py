@@ -9,6 +9,7 @@ from together_operator.api.v1alpha1 import (
     CustomModelPhase,
     DeploymentStatus,
     Intent,
+    ModelStatus,
 )
 from together_operator.domain.conditions import Reason
 from together_operator.domain.deployment.actions import (
@@ -25,10 +26,12 @@ from together_operator.domain.deployment.observed import (
     has_endpoint,
     wanted_name,
 )
+from together_operator.domain.deployment.preflight import refusal
 from together_operator.domain.deployment.scaling import change_of, wanted_scaling
 from together_operator.domain.deployment.status import (
     DEPLOY,
     MODEL,
+    SCHEDULE,
     busy,
     cost,
     failed,
@@ -37,10 +40,10 @@ from together_operator.domain.deployment.status import (
     with_deployment,
     with_endpoint,
 )
-from together_operator.domain.deployment.target import wanted_target
+from together_operator.domain.deployment.target import model_of, wanted_target
 from together_operator.domain.outcome import After
 from together_operator.domain.plan import is_deleting, new_intent, seconds_until_safe
-from together_operator.domain.together import Endpoint, NewDeployment, Tuning
+from together_operator.domain.together import Deployment, Endpoint, Tuning
 
 
 def waiting_for_model(o: Observed, now: datetime) -> DeploymentPlan | None:
@@ -121,12 +124,16 @@ def _found_endpoint(o: Observed, now: datetime, endpoint: Endpoint) -> Deploymen
 
 def lost_deployment(o: Observed, now: datetime) -> DeploymentPlan | None:
     """The row for a deployment that was deleted behind our back: begin again."""
-    if not has_deployment(o.md) or o.deployment is not None:
+    record = o.md.status.deployment
+    if record is None or record.id is None or any(d.id == record.id for d in o.deployments):
         return None
     message = "The deployment was deleted at Together: once more"
     say = busy(DEPLOY, Reason.CREATING_DEPLOYMENT, message)
+    # An intent that is not this one's (of a rollout's target) is still to be looked into.
+    intent = o.md.status.intent
+    kept = intent if intent is not None and intent.name != record.name else None
     status = o.md.status.model_copy(
-        update={"deployment": None, "intent": None, "ready_replicas": 0}
+        update={"deployment": None, "intent": kept, "ready_replicas": 0}
     )
     return planned(o, now, say, After(0), status=status)
 
@@ -137,9 +144,8 @@ def creating_deployment(o: Observed, now: datetime) -> DeploymentPlan | None:
         return None
     if o.deployment is not None:
         # Its name is derived from this object's UID: nobody else can have made it.
-        record = o.md.status.deployment or DeploymentStatus()
         say = busy(DEPLOY, Reason.PROVISIONING, f"Deployment {o.deployment.name} is there")
-        status = with_deployment(o.md.status, o.deployment, record, None)
+        status = with_deployment(o.md.status, o.deployment, *_known(o, o.deployment))
         return planned(o, now, say, After(0), status=status)
     intent = o.intent(DEPLOYMENT_INTENT)
     if wanted_scaling(o.md, now).high == 0 and intent is None:
@@ -153,24 +159,31 @@ def creating_deployment(o: Observed, now: datetime) -> DeploymentPlan | None:
     return _create(o, now)
 
 
+def _known(o: Observed, found: Deployment) -> tuple[DeploymentStatus, ModelStatus]:
+    """What status has about a deployment that was found, or, where it has lost it, can have."""
+    model_id, revision = model_of(found)
+    record, model = o.md.status.deployment, o.md.status.model
+    if record is None or record.name != found.name.rpartition("/")[2]:
+        record = DeploymentStatus(revision=revision)
+    if model is None or model.id != model_id:
+        model = ModelStatus(id=model_id, name=o.model_name(model_id), revision=revision)
+    return record, model
+
+
 def _create(o: Observed, now: datetime) -> DeploymentPlan:
     assert o.endpoint is not None  # the rows before see to it
     target = wanted_target(o)
     assert target is not None
     if isinstance(target, NoChoice):
-        return failed(o, now, stalled(DEPLOY, Reason.NO_CONFIG, target.message))
+        return failed(o, now, stalled(SCHEDULE, Reason.NO_CONFIG, target.message))
     wanted = wanted_scaling(o.md, now)
     replicas = wanted.low
+    problem = refusal(o, target, replicas) if o.intent(DEPLOYMENT_INTENT) is None else None
+    if problem is not None:
+        return failed(o, now, problem)
     action = CreateDeployment(
         endpoint_id=o.endpoint.id,
-        new=NewDeployment(
-            target.name,
-            target.served.resource,
-            target.config.resource,
-            wanted.low,
-            wanted.high,
-            change_of(Tuning(), wanted),
-        ),
+        new=target.new(wanted.low, wanted.high, change_of(Tuning(), wanted)),
         record=target.record,
         model=target.served.status,
     )

@@ -7,11 +7,8 @@ from datetime import datetime
 from together_operator.api.v1alpha1 import DeletionPolicy, ModelDeployment
 from together_operator.domain.conditions import DELETION, Reason
 from together_operator.domain.deployment.actions import (
-    DeleteDeployment,
     DeleteEndpoint,
     DeploymentPlan,
-    ScaleDeployment,
-    SetTraffic,
 )
 from together_operator.domain.deployment.observed import (
     DEPLOYMENT_INTENT,
@@ -20,6 +17,7 @@ from together_operator.domain.deployment.observed import (
     has_deployment,
     has_endpoint,
 )
+from together_operator.domain.deployment.removal import ending, taking_down
 from together_operator.domain.deployment.status import busy, planned
 from together_operator.domain.outcome import After, Done
 from together_operator.domain.plan import (
@@ -30,9 +28,7 @@ from together_operator.domain.plan import (
     is_released,
     seconds_until_safe,
 )
-from together_operator.domain.together import Deployment, DeploymentState, Endpoint
-
-_DOWN = frozenset({DeploymentState.STOPPED, DeploymentState.FAILED})
+from together_operator.domain.together import Endpoint
 
 
 def deleting(o: Observed, now: datetime) -> DeploymentPlan | None:
@@ -52,7 +48,7 @@ def deleting(o: Observed, now: datetime) -> DeploymentPlan | None:
             md.status, Done(), RemoveFinalizer()
         )
     if o.deployments:
-        return _removing(o, now, o.endpoint, o.deployments)
+        return _removing(o, now, o.endpoint)
     settling = _settling(o, now, DEPLOYMENT_INTENT, known=has_deployment(md))
     if settling is not None:
         return settling
@@ -84,23 +80,12 @@ def _settling(o: Observed, now: datetime, kind: str, *, known: bool) -> Deployme
     return planned(o, now, say, After(min(wait, o.process.poll)))
 
 
-def _removing(
-    o: Observed, now: datetime, endpoint: Endpoint, deployments: tuple[Deployment, ...]
-) -> DeploymentPlan:
-    up = [d for d in deployments if d.state not in _DOWN]
-    running = next((d for d in up if d.max_replicas > 0), None)
-    if running is not None:
-        say = busy(DELETION, Reason.DELETING, f"Stopping deployment {running.name}")
-        stop = ScaleDeployment(endpoint.id, running.id, 0)
-        return planned(o, now, say, After(o.process.soon if len(up) == 1 else 0), stop)
-    if up:
-        say = busy(DELETION, Reason.DELETING, f"Stopping deployment {up[0].name}")
-        return planned(o, now, say, After(o.process.soon))
-    ours = {deployment.id for deployment in deployments}
-    rest = tuple(share for share in endpoint.traffic if share.deployment_id not in ours)
-    first = deployments[0]
-    if len(rest) != len(endpoint.traffic):
-        say = busy(DELETION, Reason.DELETING, f"Taking {first.name} out of the traffic split")
-        return planned(o, now, say, After(0), SetTraffic(endpoint.id, rest, endpoint.etag))
-    say = busy(DELETION, Reason.DELETING, f"Deleting deployment {first.name}")
-    return planned(o, now, say, After(o.process.soon), DeleteDeployment(endpoint.id, first.id))
+def _removing(o: Observed, now: datetime, endpoint: Endpoint) -> DeploymentPlan:
+    rollout = o.open_rollout
+    if rollout is not None:
+        step = ending(rollout, "The ModelDeployment is being deleted")
+    else:
+        step = taking_down(endpoint, o.deployments)
+    say = busy(DELETION, Reason.DELETING, step.words)
+    wait = 0.0 if step.at_once else o.process.soon
+    return planned(o, now, say, After(wait), step.action)

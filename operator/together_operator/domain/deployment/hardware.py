@@ -28,19 +28,20 @@ def choose(
     spec: ModelDeploymentSpec,
     configs: Sequence[Config],
     prices: Sequence[InstanceType],
-    current: str | None = None,
+    chosen: Sequence[str] = (),
 ) -> Choice | NoChoice:
     """The cheapest config that fits the spec; without prices, the one with fewest accelerators.
 
-    The `current` one (its id) is kept as long as it fits: a price that changes moves nobody.
+    The first of the ids in `chosen` that fits is kept: a price that changes moves nobody.
     """
     by_name = {price.name: price.cents_per_hour for price in prices}
     choices = [Choice(config, by_name.get(config.instance_type)) for config in configs]
     fitting = [choice for choice in choices if _fits(spec, choice.config)]
     if not fitting:
         return NoChoice(_message(spec, choices))
-    kept = (choice for choice in fitting if choice.config.id == current)
-    return next(kept, min(fitting, key=_rank))
+    by_id = {choice.config.id: choice for choice in fitting}
+    kept = next((by_id[config] for config in chosen if config in by_id), None)
+    return kept or min(fitting, key=_rank)
 
 
 def _rank(choice: Choice) -> tuple[float, int, str, str]:

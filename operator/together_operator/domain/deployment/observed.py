@@ -12,6 +12,8 @@ from together_operator.api.v1alpha1 import (
     Intent,
     ModelDeployment,
     ModelDeploymentPhase,
+    RolloutPhase,
+    RolloutStatus,
 )
 from together_operator.domain.deployment.scaling import wanted_scaling, was_asked_for
 from together_operator.domain.deployment.timetable import due
@@ -30,6 +32,7 @@ from together_operator.domain.together import (
     Endpoint,
     InstanceType,
 )
+from together_operator.domain.together_rollouts import EndpointEvent, Rollout
 
 DIGEST_LENGTH = 8
 """Characters of a deployment's name that tell the settings it was made with."""
@@ -57,6 +60,10 @@ class Observed:
         configs: of that model; None when they were not looked at, because none has to be chosen.
         endpoint: the one with the id in status, else the one that carries the wanted name.
         deployments: ours on that endpoint; empty also when they were not looked at.
+        rollouts: of that endpoint; empty also when only one of ours is there.
+        events: about the one of ours that is starting, newest first.
+        refused: Together's words when it would not accept the deployment that is due.
+        now: when it was looked.
         last_sent: when this process last sent a create whose outcome it does not know.
     """
 
@@ -68,12 +75,21 @@ class Observed:
     instance_types: tuple[InstanceType, ...] = ()
     endpoint: Endpoint | None = None
     deployments: tuple[Deployment, ...] = ()
+    rollouts: tuple[Rollout, ...] = ()
+    events: tuple[EndpointEvent, ...] = ()
+    refused: str = ""
+    now: datetime = _EPOCH
     last_sent: datetime | None = None
 
     @property
     def resource(self) -> ModelDeployment:
         """The object."""
         return self.md
+
+    @property
+    def replicas(self) -> int:
+        """Replicas that are wanted now at least; 0 also outside of schedule and lifetime."""
+        return wanted_scaling(self.md, self.now).low
 
     @property
     def deployment(self) -> Deployment | None:
@@ -89,6 +105,39 @@ class Observed:
             return found.id == known, weights.get(found.id, 0.0), found.created_at or _EPOCH
 
         return max(self.deployments, key=rank, default=None)
+
+    @property
+    def progress(self) -> RolloutStatus | None:
+        """The change that is under way, if status knows of one."""
+        rollout = self.md.status.rollout
+        return rollout if rollout is not None and rollout.phase != RolloutPhase.FAILED else None
+
+    @property
+    def target(self) -> Deployment | None:
+        """The one of ours that shall take over, once it is there."""
+        wanted = self.progress.target if self.progress is not None else None
+        if wanted is None:
+            return None
+        named = (d for d in self.deployments if wanted.name == d.name.rpartition("/")[2])
+        found = next((d for d in self.deployments if d.id == wanted.id), next(named, None))
+        return found if found != self.deployment else None
+
+    @property
+    def open_rollout(self) -> Rollout | None:
+        """The rollout that binds the endpoint."""
+        return next((rollout for rollout in self.rollouts if rollout.is_open), None)
+
+    @property
+    def starting(self) -> Deployment | None:
+        """The one of ours whose start is worth following."""
+        one = self.target or self.deployment
+        ended = {DeploymentState.READY, DeploymentState.STOPPED, DeploymentState.STOPPING}
+        return one if one is not None and one.state not in ended else None
+
+    def model_name(self, model_id: str) -> str | None:
+        """Full name at Together of the CustomModel, if it is the one with this id."""
+        record = self.model.status.model if self.model is not None else None
+        return record.name if record is not None and record.id == model_id else None
 
     def intent(self, kind: str) -> Intent | None:
         """The stored intent, if it is of `kind`."""
@@ -114,8 +163,8 @@ def name_prefix(md: ModelDeployment, cluster_id: str) -> str:
 def is_our_deployment(md: ModelDeployment, cluster_id: str, found: Deployment) -> bool:
     """True for one that this object made, or took over as its status says."""
     bare, prefix = found.name.rpartition("/")[2], name_prefix(md, cluster_id)
-    record = md.status.deployment
-    return bare.startswith(f"{prefix}-") or (record is not None and record.id == found.id)
+    records = (md.status.deployment, md.status.previous)
+    return bare.startswith(f"{prefix}-") or any(r is not None and r.id == found.id for r in records)
 
 
 def has_endpoint(md: ModelDeployment) -> bool:

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from together_operator.api.v1alpha1 import DriftPolicy, ModelDeploymentStatus
+from together_operator.api.v1alpha1 import (
+    DeploymentStatus,
+    DriftPolicy,
+    ModelDeploymentStatus,
+)
 from together_operator.domain.conditions import Health, Reason, Situation
 from together_operator.domain.deployment.actions import (
     DeploymentPlan,
     ScaleDeployment,
     SetTraffic,
 )
+from together_operator.domain.deployment.changing import unmet
 from together_operator.domain.deployment.clocked import stopped
-from together_operator.domain.deployment.observed import Observed, looks_settled
+from together_operator.domain.deployment.observed import Observed
+from together_operator.domain.deployment.preflight import waits_for_capacity
 from together_operator.domain.deployment.scaling import (
     Scaling,
     change_of,
@@ -22,6 +28,7 @@ from together_operator.domain.deployment.scaling import (
     wanted_scaling,
     was_asked_for,
 )
+from together_operator.domain.deployment.startup import crash_words, startup_phases, told_by
 from together_operator.domain.deployment.status import (
     DEPLOY,
     ROUTE,
@@ -31,6 +38,7 @@ from together_operator.domain.deployment.status import (
     planned,
     stalled,
 )
+from together_operator.domain.deployment.target import Target, is_calm, wanted_target
 from together_operator.domain.outcome import After, Done
 from together_operator.domain.plan import Plan
 from together_operator.domain.together import Deployment, DeploymentState, Endpoint, TrafficShare
@@ -42,7 +50,8 @@ _SERVING = frozenset({DeploymentState.READY, DeploymentState.SCALING, Deployment
 
 def settled(o: Observed, now: datetime) -> DeploymentPlan | None:
     """The row for an object whose endpoint's record agrees with its status: nothing to do."""
-    return Plan(o.md.status, Done()) if looks_settled(o.md, o.endpoint, now) else None
+    del now  # the observation has it
+    return Plan(o.md.status, Done()) if is_calm(o) else None
 
 
 def without_replicas(o: Observed, now: datetime) -> DeploymentPlan | None:
@@ -77,10 +86,10 @@ def serving(o: Observed, now: datetime) -> DeploymentPlan:
     if wanted.high == 0:
         return _stopping(o, now, deployment, status)
     if deployment.state is DeploymentState.FAILED:
-        words = (deployment.message or "Together gave no reason").rstrip(".")
+        words = (told_by(deployment, o.events) or "Together gave no reason").rstrip(".")
         message = (
-            f"{words}. Set replicas to 0 and up again, or delete and create this object, once the "
-            "cause is mended."
+            f"{words}. Set replicas to 0 and up again once the cause is mended, or ask for "
+            "another model, config or hardware."
         )
         return failed(o, now, stalled(DEPLOY, Reason.DEPLOYMENT_FAILED, message), status)
     if deployment.state in _SERVING and not _is_routed(o.endpoint, deployment):
@@ -142,25 +151,41 @@ def _told(
 ) -> DeploymentPlan:
     replicas = wanted.low
     if deployment.state is DeploymentState.READY and deployment.ready_replicas >= replicas:
-        name = o.endpoint.name if o.endpoint is not None else ""
-        drift = status.scaling.drift if status.scaling is not None else None
-        say = Situation(Health.READY, Reason.READY, f"{name} answers")
-        if drift:
-            message = f"{name} answers, but somebody else set {drift} at Together"
-            say = Situation(Health.READY, Reason.DRIFTED, message)
-        return planned(o, now, say, Done(), status=status)
+        return _settled(o, now, status)
+    no_room = waits_for_capacity(o, deployment)
+    if no_room is not None:
+        return planned(o, now, no_room, After(o.process.poll * 3), status=status)
     count = f"{deployment.ready_replicas} of {replicas} replicas are ready"
-    words = deployment.message or count
+    words = told_by(deployment, o.events) or count
     match deployment.state:
         case DeploymentState.DEGRADED:
-            say = busy(DEPLOY, Reason.DEGRADED, words)
-        case DeploymentState.SCALING | DeploymentState.READY:
+            crashing = bool(crash_words(o.events))
+            reason = Reason.CRASH_LOOP if crashing else Reason.DEGRADED
+            say = busy(DEPLOY, reason, f"{words}. {count}")
+        case DeploymentState.SCALING if deployment.ready_replicas > 0:
+            say = busy(DEPLOY, Reason.SCALING, f"{words}. {count}")
+        case DeploymentState.READY:
             say = busy(DEPLOY, Reason.SCALING, words)
         case DeploymentState.STOPPING | DeploymentState.STOPPED:
             say = busy(DEPLOY, Reason.PROVISIONING, deployment.message or "Starting again")
         case _:
             say = busy(DEPLOY, Reason.PROVISIONING, words)
     return planned(o, now, say, After(o.process.poll), status=status)
+
+
+def _settled(o: Observed, now: datetime, status: ModelDeploymentStatus) -> DeploymentPlan:
+    """It serves: as the spec asks for, or what was there before, as long as that can't be had."""
+    problem = unmet(o)
+    if problem is not None:
+        wait = Done() if problem.health is not Health.PROGRESSING else After(o.process.backoff.cap)
+        return planned(o, now, problem, wait, status=status)
+    name = o.endpoint.name if o.endpoint is not None else ""
+    drift = status.scaling.drift if status.scaling is not None else None
+    say = Situation(Health.READY, Reason.READY, f"{name} answers")
+    if drift:
+        message = f"{name} answers, but somebody else set {drift} at Together"
+        say = Situation(Health.READY, Reason.DRIFTED, message)
+    return planned(o, now, say, Done(), status=status)
 
 
 def _routing(
@@ -201,23 +226,29 @@ def _is_routed(endpoint: Endpoint, deployment: Deployment) -> bool:
 def _followed(o: Observed, deployment: Deployment, wanted: Scaling) -> ModelDeploymentStatus:
     """Status with what Together says of the deployment."""
     status, replicas = o.md.status, _replicas(deployment, wanted)
-    record = status.deployment
-    seen = (
-        record.model_copy(
-            update={"state": deployment.state.value, "message": deployment.message or None}
-        )
-        if record is not None
-        else None
-    )
+    target, record = wanted_target(o), status.deployment
+    met = isinstance(target, Target) and target.is_met_by(o, deployment)
+    if record is not None:
+        seen = {"state": deployment.state.value, "message": deployment.message or None}
+        if met and isinstance(target, Target):
+            seen |= {"request": target.request, "revision": target.served.revision}
+        record = record.model_copy(update=seen)
+    starting = o.starting is not None
+    # A failure is kept for as long as the spec asks for what has failed.
+    rollout = None if met else status.rollout
     price = status.cost.per_replica_hour if status.cost is not None else None
-    cents = float(price) * 100 if price is not None else None
+    cents = float(price) * 100 if price is not None else _price(o, deployment)
     endpoint = status.endpoint
     if endpoint is not None and o.endpoint is not None:
         endpoint = endpoint.model_copy(update={"name": o.endpoint.name})
     return status.model_copy(
         update={
             "endpoint": endpoint,
-            "deployment": seen,
+            "deployment": record,
+            "previous": _still_there(o, status),
+            "rollout": rollout,
+            "model": target.served.status if isinstance(target, Target) and met else status.model,
+            "startup": startup_phases(o.events) if starting else status.startup,
             "replicas": replicas,
             "ready_replicas": deployment.ready_replicas,
             "replicas_text": f"{deployment.ready_replicas}/{replicas}",
@@ -226,3 +257,15 @@ def _followed(o: Observed, deployment: Deployment, wanted: Scaling) -> ModelDepl
             "selector": f"together.ai/modeldeployment={o.md.metadata.name}",
         }
     )
+
+
+def _still_there(o: Observed, status: ModelDeploymentStatus) -> DeploymentStatus | None:
+    before = status.previous
+    there = before is not None and any(d.id == before.id for d in o.deployments)
+    return before if there else None
+
+
+def _price(o: Observed, deployment: Deployment) -> float | None:
+    """List price of a replica in cents, where the prices were looked at."""
+    prices = {kind.name: kind.cents_per_hour for kind in o.instance_types}
+    return prices.get(deployment.hardware)

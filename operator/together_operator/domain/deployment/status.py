@@ -12,14 +12,22 @@ from together_operator.api.v1alpha1 import (
     ModelStatus,
 )
 from together_operator.domain.conditions import DELETION, Health, Reason, Situation, Stage
+from together_operator.domain.deployment.observed import Observed
 from together_operator.domain.telling import Telling
 from together_operator.domain.text import dollars
 from together_operator.domain.together import Deployment, Endpoint
 
-MODEL, DEPLOY, ROUTE = "ModelReady", "Deployed", "Routed"
+MODEL, SCHEDULE, DEPLOY = "ModelReady", "Scheduled", "Deployed"
+ROUTE, ROLL = "Routed", "RolledOut"
 
 _PHASES = {
     Reason.DEGRADED: ModelDeploymentPhase.DEGRADED,
+    Reason.CRASH_LOOP: ModelDeploymentPhase.DEGRADED,
+    Reason.ROLLING_OUT: ModelDeploymentPhase.ROLLING_OUT,
+    Reason.REPLACING: ModelDeploymentPhase.ROLLING_OUT,
+    Reason.REMOVING_PREVIOUS: ModelDeploymentPhase.ROLLING_OUT,
+    Reason.CANCELING_ROLLOUT: ModelDeploymentPhase.ROLLING_OUT,
+    Reason.ROLLING_BACK: ModelDeploymentPhase.ROLLING_OUT,
     Reason.PROVISIONING: ModelDeploymentPhase.PROVISIONING,
     Reason.CREATING_DEPLOYMENT: ModelDeploymentPhase.PROVISIONING,
     Reason.ROUTING: ModelDeploymentPhase.PROVISIONING,
@@ -64,13 +72,19 @@ def _stages(md: ModelDeployment, status: ModelDeploymentStatus) -> tuple[Stage, 
         stopped = "No replicas are wanted now: nothing runs and nothing is billed"
         return (
             Stage(MODEL, Reason.MODEL_READY, model or ""),
+            Stage(SCHEDULE, Reason.STOPPED, stopped),
             Stage(DEPLOY, Reason.STOPPED, stopped),
             Stage(ROUTE, Reason.STOPPED, stopped),
+            Stage(ROLL, Reason.STOPPED, stopped),
         )
+    hardware = deployment.hardware if deployment is not None else None
+    revision = deployment.revision if deployment is not None else None
     return (
         Stage(MODEL, Reason.MODEL_READY, model or ""),
+        Stage(SCHEDULE, Reason.SCHEDULED, hardware or ""),
         Stage(DEPLOY, Reason.DEPLOYED, text),
         Stage(ROUTE, Reason.ROUTED, endpoint or ""),
+        Stage(ROLL, Reason.ROLLED_OUT, f"revision {revision}" if revision else ""),
     )
 
 
@@ -114,6 +128,48 @@ def with_deployment(
             "retry": None,
         }
     )
+
+
+def with_target(status: ModelDeploymentStatus, target: Deployment) -> ModelDeploymentStatus:
+    """Status once the deployment that a rollout goes to is known to exist."""
+    update: dict[str, object] = {"intent": None, "retry": None}
+    if status.rollout is not None:
+        seen = {"id": target.id, "state": target.state.value}
+        record = status.rollout.target.model_copy(update=seen)
+        update["rollout"] = status.rollout.model_copy(update={"target": record})
+    return status.model_copy(update=update)
+
+
+def without_deployment(status: ModelDeploymentStatus, gone: str) -> ModelDeploymentStatus:
+    """Status once the deployment with the id `gone` was deleted."""
+    update: dict[str, object] = {}
+    if status.deployment is not None and status.deployment.id == gone:
+        update = {"deployment": None, "ready_replicas": 0}
+    if status.previous is not None and status.previous.id == gone:
+        update["previous"] = None
+    return status.model_copy(update=update)
+
+
+def rollout_cost(o: Observed, serving: str | None = None) -> Cost | None:
+    """What all of ours cost that run or are being started, two during a rollout.
+
+    Args:
+        serving: hardware whose price is that of a replica; default: that of the deployment.
+    """
+    known, record = o.md.status.cost, o.md.status.deployment
+    prices = {kind.name: kind.cents_per_hour for kind in o.instance_types}
+    hardware = serving or (record.hardware if record is not None else None) or ""
+    if hardware not in prices and known is not None and known.per_replica_hour is not None:
+        if serving is not None and record is not None and record.hardware != serving:
+            return None
+        prices[hardware] = float(known.per_replica_hour) * 100
+    if hardware not in prices:
+        return known
+    total = 0.0
+    for deployment in o.deployments:
+        replicas = max(deployment.scheduled_replicas, deployment.min_replicas)
+        total += replicas * prices.get(deployment.hardware or hardware, prices[hardware])
+    return Cost(per_replica_hour=dollars(prices[hardware]), per_hour=dollars(total))
 
 
 def cost(cents_per_replica: float | None, replicas: int) -> Cost | None:

@@ -12,12 +12,19 @@ from together_operator.api.v1alpha1 import (
     ModelDeployment,
     ModelDeploymentSpec,
     ModelStatus,
+    PlacementConstraint,
+    RevisionPolicy,
 )
 from together_operator.domain.deployment.hardware import NoChoice, choose
-from together_operator.domain.deployment.observed import DIGEST_LENGTH, Observed, name_prefix
+from together_operator.domain.deployment.observed import (
+    DIGEST_LENGTH,
+    Observed,
+    looks_settled,
+    name_prefix,
+)
 from together_operator.domain.names import short_hash
 from together_operator.domain.plan import is_deleting
-from together_operator.domain.together import Config, Deployment
+from together_operator.domain.together import Config, Deployment, NewDeployment, Placement, Tuning
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +57,19 @@ class Target:
     config: Config
     cents_per_hour: float | None
     request: str
+    placement: Placement | None = None
+
+    def new(self, low: int, high: int, tuning: Tuning | None = None) -> NewDeployment:
+        """What it is created from, with the bounds of its number of replicas."""
+        return NewDeployment(
+            name=self.name,
+            model=self.served.resource,
+            config=self.config.resource,
+            min_replicas=low,
+            max_replicas=high,
+            tuning=tuning or Tuning(),
+            placement=self.placement,
+        )
 
     @property
     def record(self) -> DeploymentStatus:
@@ -62,14 +82,28 @@ class Target:
             request=self.request,
         )
 
-    def is_met_by(self, deployment: Deployment) -> bool:
+    def is_met_by(self, o: Observed, deployment: Deployment) -> bool:
         """True when `deployment` is what this target asks for."""
         model_id, revision = model_of(deployment)
+        if not model_id:
+            return self._is_recorded(o, deployment)
         return (
             model_id == self.served.id
             and self.served.revision in {None, revision}
             and config_id(deployment) == self.config.id
+            and deployment.placement == self.placement
         )
+
+    def _is_recorded(self, o: Observed, deployment: Deployment) -> bool:
+        """The same from status, where the API (v1) does not say what it was made from."""
+        record, model = o.md.status.deployment, o.md.status.model
+        if record is None or record.id != deployment.id or record.request is None:
+            return True  # nobody knows, and what runs is not replaced on a guess
+        known = model is None or (model.id, model.revision) == (
+            self.served.id,
+            self.served.revision,
+        )
+        return known and record.config == self.config.id
 
 
 def model_of(deployment: Deployment) -> tuple[str, str | None]:
@@ -84,11 +118,28 @@ def config_id(deployment: Deployment) -> str:
 
 
 def request_digest(spec: ModelDeploymentSpec) -> str:
-    """Digest of what the spec says about the config; the same one asks for the same."""
-    wanted = spec.model_copy(update={"model_ref": None}).model_dump_json(
-        include={"hardware", "optimization", "config"}, exclude_none=True
+    """Digest of what the spec says about config and placement; the same one asks for the same."""
+    fields = {"hardware", "optimization", "config", "placement"}
+    return short_hash(spec.model_dump_json(include=fields, exclude_none=True))
+
+
+def attempt_digest(target: Target, spec: ModelDeploymentSpec) -> str:
+    """Digest of a target and of the way to it: what failed once is not tried again unchanged."""
+    rollout = spec.rollout.model_dump_json(exclude={"paused"}, exclude_none=True)
+    return short_hash(target.name, rollout)
+
+
+def placement_of(spec: ModelDeploymentSpec) -> Placement | None:
+    """The placement that the spec asks for."""
+    wanted = spec.placement
+    if wanted is None:
+        return None
+    return Placement(
+        regions=wanted.regions or (),
+        required=wanted.constraint != PlacementConstraint.PREFERRED,
+        hipaa=bool(wanted.hipaa),
+        profile=wanted.profile,
     )
-    return short_hash(wanted)
 
 
 def served_model(o: Observed) -> ServedModel | None:
@@ -103,20 +154,50 @@ def served_model(o: Observed) -> ServedModel | None:
         id=record.id,
         name=record.name or "",
         project_id=o.endpoint.project_id,
-        revision=record.revision,
+        revision=_revision(o, record.id, record.revision),
     )
 
 
+def _revision(o: Observed, model_id: str, latest: str | None) -> str | None:
+    """The revision to serve. A pinned one is the one that is given, else the one that runs."""
+    spec, status = o.md.spec, o.md.status
+    if spec.revision_policy == RevisionPolicy.LATEST:
+        return latest
+    if spec.revision is not None:
+        return spec.revision
+    under_way = status.rollout.model if status.rollout is not None else None
+    for known in (status.model, under_way):
+        if known is not None and known.id == model_id and known.revision is not None:
+            return known.revision
+    found = model_of(o.deployment) if o.deployment is not None else ("", None)
+    return found[1] if found[0] == model_id and found[1] is not None else latest
+
+
+def is_calm(o: Observed) -> bool:
+    """True when status, the endpoint's own record and the model agree that nothing is to do."""
+    if not looks_settled(o.md, o.endpoint, o.now):
+        return False
+    served, known = served_model(o), o.md.status.model
+    if served is None or known is None or o.md.status.deployment is None:
+        return True
+    return (served.id, served.revision) == (known.id, known.revision)
+
+
 def needs_configs(o: Observed) -> bool:
-    """True when a config has to be chosen: for a first deployment, or for another model or spec."""
+    """True when a config has to be chosen: for a first deployment, or for another model or spec.
+
+    Prices and headroom are asked for together with it.
+    """
     served, current = served_model(o), o.deployment
     if served is None:
         return False
-    if current is None:
+    if current is None or o.md.status.rollout is not None or o.md.status.cost is None:
         return True
     record = o.md.status.deployment
     asked = record.request if record is not None else None
-    return asked != request_digest(o.md.spec) or model_of(current)[0] != served.id
+    if asked != request_digest(o.md.spec) or len(o.deployments) > 1:
+        return True
+    return model_of(current) != (served.id, served.revision or model_of(current)[1])
 
 
 def wanted_target(o: Observed) -> Target | NoChoice | None:
@@ -124,20 +205,27 @@ def wanted_target(o: Observed) -> Target | NoChoice | None:
     served, current = served_model(o), o.deployment
     if served is None:
         return None
-    request = request_digest(o.md.spec)
+    request, placement = request_digest(o.md.spec), placement_of(o.md.spec)
     if o.configs is None:
         config, cents = _kept_config(o.md, current), None
         if config is None:
             return None
     else:
-        kept = config_id(current) if current is not None else None
-        choice = choose(o.md.spec, o.configs, o.instance_types, kept)
+        choice = choose(o.md.spec, o.configs, o.instance_types, _chosen(o))
         if isinstance(choice, NoChoice):
             return choice
         config, cents = choice.config, choice.cents_per_hour
-    digest = short_hash(served.resource, config.resource)[:DIGEST_LENGTH]
+    digest = short_hash(served.resource, config.resource, repr(placement))[:DIGEST_LENGTH]
     name = f"{name_prefix(o.md, o.process.cluster_id)}-{digest}"
-    return Target(name, served, config, cents, request)
+    return Target(name, served, config, cents, request, placement)
+
+
+def _chosen(o: Observed) -> tuple[str, ...]:
+    """Configs that were chosen before, the first one first; prices that change move nobody."""
+    running = config_id(o.deployment) if o.deployment is not None else None
+    rollout = o.md.status.rollout
+    under_way = rollout.target.config if rollout is not None else None
+    return tuple(config for config in (running, under_way) if config)
 
 
 def _kept_config(md: ModelDeployment, current: Deployment | None) -> Config | None:

@@ -68,7 +68,7 @@ STATUSES = [
         DEPLOYMENT,
         DEPLOYMENT_STATUS,
         "phase",
-        accepted=(*_PHASES, "Provisioning", "Scaling", "Stopped", "Degraded"),
+        accepted=(*_PHASES, "Provisioning", "Scaling", "RollingOut", "Stopped", "Degraded"),
         refused={"Done": ENUM},
     ),
     *(
@@ -96,5 +96,33 @@ STATUSES = [
         for case in statuses(
             DEPLOYMENT, DEPLOYMENT_STATUS, path, accepted=(0,), refused={-1: TOO_SMALL}
         )
+    ),
+    *statuses(
+        DEPLOYMENT,
+        DEPLOYMENT_STATUS,
+        "rollout.phase",
+        accepted=("Preparing", "Running", "Paused", "Canceling", "Returning", "Failed"),
+        refused={"Done": ENUM},
+    ),
+    *statuses(
+        DEPLOYMENT,
+        DEPLOYMENT_STATUS,
+        "rollout.strategy",
+        accepted=("BlueGreen", "Canary", "Rolling", "Recreate"),
+        refused={"Shadow": ENUM},
+    ),
+    *(
+        case
+        for path in ("rollout.step", "rollout.steps")
+        for case in statuses(
+            DEPLOYMENT, DEPLOYMENT_STATUS, path, accepted=(0,), refused={-1: TOO_SMALL}
+        )
+    ),
+    *statuses(
+        DEPLOYMENT,
+        DEPLOYMENT_STATUS,
+        "rollout.trafficPercent",
+        accepted=(0, 100),
+        refused={-1: TOO_SMALL, 101: TOO_BIG},
     ),
 ]

@@ -10,7 +10,6 @@ from tests.integration.crds.manifests import (
     ABSENT,
     CUSTOM_MODEL_STATUS,
     DEPLOYMENT,
-    DEPLOYMENT_BY_CONFIG,
     DEPLOYMENT_STATUS,
     FROM_ARCHIVE,
     FROM_PREFIX,
@@ -42,23 +41,7 @@ UPDATES = [
     *_immutable(
         FROM_PREFIX, "spec.type", "Adapter", "create a new CustomModel for weights", optional=False
     ),
-    *_immutable(
-        DEPLOYMENT,
-        "spec.modelRef",
-        {"name": "other"},
-        "modelRef cannot be changed in place: create a new ModelDeployment",
-        optional=False,
-    ),
     *_immutable(DEPLOYMENT, "spec.endpointName", "other", "endpointName cannot be changed"),
-    *_immutable(
-        DEPLOYMENT,
-        "spec.hardware",
-        {"gpu": "nvidia-b200"},
-        "hardware cannot be changed, added or removed: a deployment keeps its hardware; "
-        "create a new ModelDeployment",
-    ),
-    *_immutable(DEPLOYMENT, "spec.optimization", "latency", "a deployment keeps its optimization"),
-    *_immutable(DEPLOYMENT_BY_CONFIG, "spec.config", "cr_2", "a deployment keeps its config"),
     Case(
         "baseModel changed before the model exists",
         changed(FROM_PREFIX, {"spec.baseModel": "Qwen/Qwen2.5-7B"}),
@@ -99,6 +82,13 @@ UPDATES = [
         changed(
             DEPLOYMENT,
             {
+                "spec.modelRef": {"name": "other"},
+                "spec.hardware": {"gpu": "nvidia-b200"},
+                "spec.optimization": "latency",
+                "spec.placement": ABSENT,
+                "spec.rollout": {"strategy": "Recreate"},
+                "spec.revisionPolicy": "Latest",
+                "spec.revision": ABSENT,
                 "spec.replicas": 0,
                 "spec.apiKeySecretRef": ABSENT,
                 "spec.deletionPolicy": "Delete",

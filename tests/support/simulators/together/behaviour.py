@@ -80,6 +80,9 @@ class Behaviour(_Settings):
     capacity: dict[str, int] = Field(default_factory=dict)
     """Replicas that fit, by instance type; one that is not named is never short."""
 
+    quota: int | None = None
+    """Replicas that the project may have at once; None is no limit."""
+
     no_capacity_state: Literal["PROVISIONING", "DEGRADED"] = "PROVISIONING"
     """Both have been seen for a deployment that can't be placed."""
 

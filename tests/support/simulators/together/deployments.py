@@ -50,6 +50,7 @@ class Deployments:
             concurrency = autoscaling.check_concurrency(concurrency, config.max_concurrent)
         if any(d.name == name for d in self._store.deployments_of(endpoint.id)):
             raise already_exists("deployment", f"{project.slug}/{endpoint.name}/{name}")
+        self._check_quota(project, bounds["minReplicas"])
         stamp = self._store.stamp("dep_", project.id)
         instance_type = self._store.catalog.instance_type(config.instance_type)
         deployment = Deployment.model_validate(
@@ -79,6 +80,12 @@ class Deployments:
             self._lifecycle.set_replicas(deployment, bounds["minReplicas"])
             self._store.changed()
         return deployment
+
+    def _check_quota(self, project: Project, replicas: int) -> None:
+        quota = self._lifecycle.behaviour.quota
+        mine = (d for d in self._store.deployments if d.project_id == project.id)
+        if quota is not None and replicas + sum(d.desired for d in mine) > quota:
+            raise precondition(f"quota exceeded: the project may have {quota} replicas at once")
 
     def get(self, endpoint: Endpoint, deployment_id: str) -> Deployment:
         """One deployment as it is now; ApiError 404."""

@@ -1,0 +1,137 @@
+"""A spec that asks for another deployment: whether it begins, and what goes before or after."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+
+from together_operator.api.v1alpha1 import (
+    RolloutPhase,
+    RolloutStatus,
+    RolloutStrategy,
+)
+from together_operator.domain.conditions import Health, Reason, Situation
+from together_operator.domain.deployment.actions import (
+    DeploymentPlan,
+)
+from together_operator.domain.deployment.hardware import NoChoice
+from together_operator.domain.deployment.observed import DEPLOYMENT_INTENT, Observed
+from together_operator.domain.deployment.pair import (
+    name_of,
+)
+from together_operator.domain.deployment.preflight import refusal
+from together_operator.domain.deployment.removal import taking_down
+from together_operator.domain.deployment.status import ROLL, busy, planned
+from together_operator.domain.deployment.target import (
+    Target,
+    attempt_digest,
+    wanted_target,
+)
+from together_operator.domain.outcome import After
+from together_operator.domain.together import (
+    DeploymentState,
+    NewDeployment,
+)
+
+_SERVING = frozenset({DeploymentState.READY, DeploymentState.SCALING, DeploymentState.DEGRADED})
+
+
+def tidying(o: Observed, now: datetime) -> DeploymentPlan | None:
+    """The row for deployments of ours that nothing wants any more."""
+    current, endpoint = o.deployment, o.endpoint
+    if current is None or endpoint is None or o.open_rollout is not None:
+        return None
+    left = [d for d in o.deployments if d not in (current, o.target)]
+    if not left:
+        return None
+    served = current.state in _SERVING and current.ready_replicas > 0
+    if not served and o.replicas > 0 and any(d.ready_replicas for d in left):
+        return None  # what is left may be the only one that answers
+    step = taking_down(endpoint, left)
+    say = busy(ROLL, Reason.REMOVING_PREVIOUS, step.words)
+    wait = 0.0 if step.at_once else o.process.soon
+    return planned(o, now, say, After(wait), step.action)
+
+
+def replacing(o: Observed, now: datetime) -> DeploymentPlan | None:
+    """The row for a deployment that goes before its successor comes: Recreate, or it is no use."""
+    current, endpoint, wanted = o.deployment, o.endpoint, _another(o)
+    if wanted is None or current is None or endpoint is None or unmet(o) is not None:
+        return None
+    if o.md.spec.rollout.strategy != RolloutStrategy.RECREATE and current.ready_replicas > 0:
+        return None
+    step = taking_down(endpoint, [current])
+    say = busy(ROLL, Reason.REPLACING, f"{step.words}, to put {wanted.name} in its place")
+    wait = 0.0 if step.at_once else o.process.soon
+    return planned(o, now, say, After(wait), step.action)
+
+
+def changing(o: Observed, now: datetime) -> DeploymentPlan | None:
+    """The row for a spec that asks for another deployment than the one that serves."""
+    wanted = _another(o)
+    if wanted is None or unmet(o) is not None:
+        return None
+    progress = RolloutStatus(
+        phase=RolloutPhase.PREPARING,
+        strategy=o.md.spec.rollout.strategy,
+        digest=attempt_digest(wanted, o.md.spec),
+        target=wanted.record,
+        model=wanted.served.status,
+        started_at=now,
+    )
+    say = busy(ROLL, Reason.ROLLING_OUT, f"{progress.strategy} to {wanted.name} begins")
+    status = o.md.status.model_copy(update={"rollout": progress, "startup": ()})
+    return planned(o, now, say, After(0), status=status)
+
+
+def unmet(o: Observed) -> Situation | None:
+    """Why a spec that asks for another deployment is not followed for now; None otherwise.
+
+    What serves goes on, and is still scaled.
+    """
+    wanted = wanted_target(o)
+    if isinstance(wanted, NoChoice):
+        return Situation(Health.STALLED, Reason.NO_CONFIG, wanted.message, ROLL)
+    another = _another(o)
+    if another is None:
+        return None
+    failed = o.md.status.rollout
+    if failed is not None and failed.digest == attempt_digest(another, o.md.spec):
+        message = (
+            f"{(failed.message or '').rstrip('.')}. {name_of(o.deployment)} serves again. It is "
+            "not tried again until the spec asks for something else."
+        )
+        return Situation(Health.STALLED, Reason.ROLLOUT_FAILED, message, ROLL)
+    if o.md.spec.rollout.paused:
+        message = f"spec.rollout.paused is true: the change to {another.name} does not begin."
+        return Situation(Health.PAUSED, Reason.ROLLOUT_PAUSED, message, ROLL)
+    problem = refusal(o, another, _replicas_to_start(o, another))
+    return replace(problem, stage=ROLL) if problem is not None else None
+
+
+def due(o: Observed) -> NewDeployment | None:
+    """The deployment that the next steps will create; Together is asked about it beforehand."""
+    wanted, replicas = wanted_target(o), o.replicas
+    if not isinstance(wanted, Target) or replicas == 0 or o.intent(DEPLOYMENT_INTENT) is not None:
+        return None
+    if o.md.spec.suspend or o.progress is not None:
+        return None
+    first = o.deployment is None
+    return wanted.new(replicas, replicas) if first or (_another(o) and unmet(o) is None) else None
+
+
+def _another(o: Observed) -> Target | None:
+    """The target, if the current deployment does not meet it and something shall run."""
+    wanted, current = wanted_target(o), o.deployment
+    if not isinstance(wanted, Target) or current is None or o.replicas == 0:
+        return None
+    return None if wanted.is_met_by(o, current) else wanted
+
+
+def _replicas_to_start(o: Observed, wanted: Target) -> int:
+    """Replicas that have to fit beside, or in the place of, what runs."""
+    current, strategy = o.md.status.deployment, o.md.spec.rollout.strategy
+    if strategy == RolloutStrategy.ROLLING:
+        return 1
+    frees = current is not None and current.hardware == wanted.config.instance_type
+    return 0 if strategy == RolloutStrategy.RECREATE and frees else o.replicas
