@@ -297,8 +297,8 @@ async def _refusal(account: Account, endpoint: Endpoint, new: NewDeployment) -> 
     """Why Together would not accept a deployment; empty when it would."""
     try:
         await account.provider.validate_deployment(endpoint.id, new)
-    except Rejected as error:
-        return str(error)
+    except (Rejected, NotFound) as error:
+        return str(error)  # what it refers to, such as a revision, may be what is not there
     except Conflict:
         return ""  # its name is taken: a list is late, and the next look sees it
     except Ambiguous as error:

@@ -43,6 +43,7 @@ class Rollouts:
         self._platform = platform
         self._asked: dict[str, NewRollout] = {}
         self._course: dict[str, int] = {}
+        self._promoted: set[str] = set()
 
     def at(self, endpoint_id: str, moment: float) -> list[Rollout]:
         """Rollouts of an endpoint."""
@@ -90,6 +91,7 @@ class Rollouts:
                 self._later(rollout_id, 0.0, self._step)
             case RolloutVerb.PROMOTE:
                 last = rollout.steps - 1
+                self._promoted.add(rollout_id)
                 row.put(now, replace(rollout, state=RolloutState.RUNNING, step=last))
                 self._later(rollout_id, 0.0, self._step)
             case RolloutVerb.PAUSE:
@@ -155,11 +157,13 @@ class Rollouts:
             return
         self._shift(rollout, step.traffic, due)
         row.put(due, replace(rollout, traffic_percent=step.traffic))
-        self._later(rollout.id, float(new.interval), self._hold)
+        interval = 0.0 if rollout.id in self._promoted else float(new.interval)
+        self._later(rollout.id, interval, self._hold)
 
     def _hold(self, row: Versions[Rollout], rollout: Rollout, due: float) -> None:
         """The step is over: look at its gates, and take the next one."""
-        if self._asked[rollout.id].gates and self.bad_gates:
+        gates = self._asked[rollout.id].gates if rollout.id not in self._promoted else ()
+        if gates and self.bad_gates:
             words = self.bad_gates.pop(0)
             if words:
                 self._halt(row, rollout, due, "METRIC_REGRESSION", words)
