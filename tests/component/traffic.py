@@ -27,6 +27,11 @@ class Traffic:
         """Number of requests."""
         return self.statuses.total()
 
+    async def answered_by(self, deployment: str) -> None:
+        """Wait until a deployment has answered a request."""
+        while not self.answered[deployment]:
+            await asyncio.sleep(PAUSE_SECONDS)
+
     @property
     def failed(self) -> int:
         """Those that were not answered with 200."""
