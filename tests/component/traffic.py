@@ -21,6 +21,7 @@ class Traffic:
 
     statuses: Counter[int] = field(default_factory=Counter)
     answered: Counter[str] = field(default_factory=Counter)
+    news: asyncio.Condition = field(default_factory=asyncio.Condition)
 
     @property
     def sent(self) -> int:
@@ -29,8 +30,8 @@ class Traffic:
 
     async def answered_by(self, deployment: str) -> None:
         """Wait until a deployment has answered a request."""
-        while not self.answered[deployment]:
-            await asyncio.sleep(PAUSE_SECONDS)
+        async with self.news:
+            await self.news.wait_for(lambda: self.answered[deployment] > 0)
 
     @property
     def failed(self) -> int:
@@ -48,9 +49,11 @@ async def stream(sim: TogetherSimulator, endpoint: str) -> AsyncIterator[Traffic
             answer = await client.post(
                 f"{sim.url}/v1/embeddings", json={"model": endpoint, "input": "king"}
             )
-            traffic.statuses[answer.status_code] += 1
-            if answer.status_code == 200:
-                traffic.answered[answer.headers["x-sim-deployment"]] += 1
+            async with traffic.news:
+                traffic.statuses[answer.status_code] += 1
+                if answer.status_code == 200:
+                    traffic.answered[answer.headers["x-sim-deployment"]] += 1
+                traffic.news.notify_all()
             await asyncio.sleep(PAUSE_SECONDS)
 
     async with httpx.AsyncClient(headers={"Authorization": f"Bearer {sim.key}"}) as client:
