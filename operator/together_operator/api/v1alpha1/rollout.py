@@ -76,7 +76,7 @@ class Placement(ApiModel):
             Field(min_length=1, max_length=128),
             CEL(
                 f"self.matches('{_WORD}')",
-                "profile must be the id of a placement profile at Together: write it without a path",
+                "profile must be the id of a placement profile at Together: write the id alone",
             ),
         ]
         | None
