@@ -51,8 +51,13 @@ check-chart: $(STAMP) ## Lint, test and validate chart and Dockerfile (builds he
 	@$(BIN)/python -m hack.chart check
 
 .PHONY: image
-image: $(STAMP) ## Build the image with buildah on a base made with debootstrap (root)
+image: $(STAMP) ## Build image and bill of materials with buildah, on a base from debootstrap (root)
 	@$(BIN)/python -m hack.image build
+	@$(BIN)/python -m hack.image sbom
+
+.PHONY: audit
+audit: $(STAMP) ## Look for known vulnerabilities of what is locked (says when nobody can tell)
+	@$(BIN)/python -m hack.audit
 
 .PHONY: demo
 demo: $(STAMP) ## The main job on a throw-away cluster (KEEP=1: leave it running; API_VERSION=v1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import click
 from hack.image import build as building
 from hack.image.debian import ImageError
+from hack.image.sbom import document
 
 from together_operator import __version__
 
@@ -36,6 +38,17 @@ def build(tag: str, output: Path, *, cached: bool) -> None:
     except ImageError as error:
         raise click.ClickException(str(error)) from None
     click.echo(f"{tag}\n{identity}\n{output}: {size / 2**20:.0f} MiB")
+
+
+@cli.command()
+@click.option("--archive", type=click.Path(exists=True, path_type=Path), default="build/image.tar")
+@click.option("--output", type=click.Path(path_type=Path), default=Path("build/sbom.cdx.json"))
+def sbom(archive: Path, output: Path) -> None:
+    """Write the bill of materials (CycloneDX) of an image that was built."""
+    epoch = source_date_epoch()
+    text = document(archive, name="together-operator", version=__version__, epoch=epoch)
+    output.write_text(text)
+    click.echo(f"{output}: {len(json.loads(text)['components'])} components")
 
 
 def source_date_epoch() -> int:

@@ -119,6 +119,16 @@ def build(storage: Storage, tag: str, *, epoch: int = 0, cached: bool = True) ->
         return identity.read_text().strip()
 
 
+def pause(storage: Storage, tag: str) -> None:
+    """Build an image whose only container waits: what holds a pod's namespaces."""
+    _, base = base_images(storage)
+    program = ["/usr/bin/python3", "-ISc", "import signal; signal.pause()"]
+    with tempfile.TemporaryDirectory(prefix="together-image-") as folder:
+        text = f"FROM {base}\nUSER 65532\nENTRYPOINT {json.dumps(program)}\n"
+        (Path(folder) / "Dockerfile").write_text(text)
+        storage.run("bud", "--isolation", "chroot", "--format", "docker", "--tag", tag, folder)
+
+
 def export(storage: Storage, tag: str, archive: Path) -> int:
     """Write the image as an archive for `ctr images import` or `docker load`; its bytes."""
     archive.unlink(missing_ok=True)

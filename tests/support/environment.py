@@ -312,13 +312,15 @@ def until(
     seconds: float,
     what: str,
     explain: Callable[[], str] = lambda: "",
+    *,
+    pause: float = 0.05,
 ) -> None:
     """Wait for something to become true; says what did not when the time is over."""
     deadline = time.monotonic() + seconds
     while not check():
         if time.monotonic() > deadline:
             raise AssertionError(f"after {seconds:.0f} s still not: {what}\n{explain()}")
-        time.sleep(0.05)
+        time.sleep(pause)
 
 
 def end(process: subprocess.Popen[Any]) -> None:

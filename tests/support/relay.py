@@ -13,9 +13,14 @@ _CHUNK = 256 * 1024
 
 
 class Relay(AsyncServer):
-    """Passes connections on to the server at `target`, a base URL; hosted by `InThread`."""
+    """Passes connections on to the server at `target`, a base URL; hosted by `InThread`.
 
-    def __init__(self, target: str) -> None:
+    Args:
+        host: the address to listen on.
+    """
+
+    def __init__(self, target: str, host: str = "127.0.0.1") -> None:
+        self._host = host
         parts = urlsplit(target)
         assert parts.hostname is not None
         assert parts.port is not None
@@ -30,13 +35,13 @@ class Relay(AsyncServer):
     @property
     def url(self) -> str:
         """Base URL of the server as it is seen through the relay."""
-        return f"http://127.0.0.1:{self._port}"
+        return f"http://{self._host}:{self._port}"
 
     async def start(self) -> None:
-        """Listen on a free port of the loopback, the same one each time."""
+        """Listen on a free port, the same one each time."""
         self.bind()
         self._may_pass.set()
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", self._port)
+        self._server = await asyncio.start_server(self._accept, self._host, self._port)
         self._port = self._server.sockets[0].getsockname()[1]
 
     async def stop(self) -> None:

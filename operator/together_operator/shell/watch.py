@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import dataclasses
+import os
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
@@ -84,6 +86,12 @@ def settings(namespaces: Sequence[str] = ()) -> kopf.OperatorSettings:
     return ours
 
 
+def in_cluster_server(environment: Mapping[str, str]) -> str:
+    """Base URL of the API server by the variables that Kubernetes gives every container."""
+    host, port = environment["KUBERNETES_SERVICE_HOST"], environment["KUBERNETES_SERVICE_PORT"]
+    return f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
+
+
 def registry(
     observers: Mapping[str, Observe],
     metrics: Metrics,
@@ -102,7 +110,12 @@ def registry(
     async def login(**kwargs: Any) -> kopf.ConnectionInfo | None:
         # As `kubernetes.aio` does in app.py: the pod's service account, else the kubeconfig. Both
         # are asked again when the API server answers 401, which is how a rotated token is read.
-        return kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)
+        found = kopf.login_with_service_account(**kwargs)
+        if found is None:
+            return kopf.login_with_kubeconfig(**kwargs)
+        # Kopf takes the name of the API server's Service, which needs a DNS that works before it
+        # does; the address is in the environment of every pod.
+        return dataclasses.replace(found, server=in_cluster_server(os.environ))
 
     @kopf.on.startup(registry=handlers)
     async def startup(**_: Any) -> None:

@@ -27,6 +27,7 @@ USERS = {
     "kube-controller-manager": "system:masters",
     "kube-scheduler": "system:masters",
 }
+LOOPBACK = "127.0.0.1"
 NODE_MONITOR_SECONDS = 1
 # A node is taken for lost this long after its last heartbeat (Kubernetes: 50 s), and pods that
 # don't say otherwise are evicted from it this much later (Kubernetes: 300 s).
@@ -37,21 +38,36 @@ UNREACHABLE_TOLERATION_SECONDS = 3
 class ControlPlane:
     """The four processes; each can be killed, stopped, started and restarted on its own."""
 
-    def __init__(self, folder: Path, binaries: Mapping[str, Path], *, name: str) -> None:
-        """Prepare keys, tokens and command lines in ``folder``, which must be empty."""
+    def __init__(
+        self,
+        folder: Path,
+        binaries: Mapping[str, Path],
+        *,
+        name: str,
+        address: str = LOOPBACK,
+        grace_seconds: int = NODE_GRACE_SECONDS,
+    ) -> None:
+        """Prepare keys, tokens and command lines in ``folder``, which must be empty.
+
+        :param address: where the API server is for its clients. On another one than the loopback,
+            pods that have a network of their own reach it by the Service ``kubernetes``.
+        :param grace_seconds: after which a silent node is lost.
+        """
         self._name = name
+        self._address = address
+        self._grace_seconds = grace_seconds
         self._folder = folder
         (folder / "kubeconfig").mkdir(mode=0o700)
         self.authority = CertificateAuthority(folder / "pki")
         self.serving = self.authority.serving(
             "apiserver",
-            ["127.0.0.1", "10.96.0.1"],
+            sorted({LOOPBACK, address, "10.96.0.1"}),
             ["localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc"],
         )
         self._service_accounts = folder / "pki" / "service-accounts.key"
         new_key(self._service_accounts)
         client, peer, self.port, manager, scheduler = free_ports(5)
-        self.server = f"https://127.0.0.1:{self.port}"
+        self.server = f"https://{address}:{self.port}"
         self._tokens = {user: secrets.token_urlsafe(24) for user in USERS}
         self._write_tokens()
         tls = ssl.create_default_context(cafile=str(self.authority.certificate))
@@ -172,7 +188,7 @@ class ControlPlane:
         policy.write_text(json.dumps(audit.POLICY))
         return {
             "etcd-servers": f"http://127.0.0.1:{etcd}",
-            "bind-address": "127.0.0.1",
+            **self._reachable(),
             "secure-port": self.port,
             "tls-cert-file": self.serving[0],
             "tls-private-key-file": self.serving[1],
@@ -186,14 +202,19 @@ class ControlPlane:
             "allow-privileged": "true",
             "kubelet-preferred-address-types": "InternalIP",
             "kubelet-certificate-authority": self.authority.certificate,
-            # The Service "kubernetes" can't have an endpoint on a loopback address.
-            "endpoint-reconciler-type": "none",
             "default-not-ready-toleration-seconds": UNREACHABLE_TOLERATION_SECONDS,
             "default-unreachable-toleration-seconds": UNREACHABLE_TOLERATION_SECONDS,
             "audit-policy-file": policy,
             "audit-log-path": self._folder / "audit.log",
             "audit-log-maxsize": 10_000,
         }
+
+    def _reachable(self) -> dict[str, object]:
+        if self._address == LOOPBACK:
+            # The Service "kubernetes" can't have an endpoint on a loopback address.
+            return {"bind-address": LOOPBACK, "endpoint-reconciler-type": "none"}
+        # On the loopback too, where its readiness is looked at.
+        return {"bind-address": "0.0.0.0", "advertise-address": self._address}  # noqa: S104
 
     def _controller_manager(self, port: int) -> dict[str, object]:
         return self._serving(port) | {
@@ -212,7 +233,7 @@ class ControlPlane:
             # One eviction in 10 s is for clusters of many nodes.
             "node-eviction-rate": 10,
             "node-monitor-period": f"{NODE_MONITOR_SECONDS}s",
-            "node-monitor-grace-period": f"{NODE_GRACE_SECONDS}s",
+            "node-monitor-grace-period": f"{self._grace_seconds}s",
         }
 
     def _scheduler(self, port: int) -> dict[str, object]:

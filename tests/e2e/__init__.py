@@ -1,0 +1,1 @@
+"""The main job on a real node: `make e2e`."""
