@@ -38,6 +38,7 @@ from together_operator.domain.backoff import Backoff
 from together_operator.domain.plan import Process
 from together_operator.engine.runner import Runner, Settings
 from together_operator.ports import ModelProvider
+from together_operator.reconcilers.orphans import Comparison, OrphanWatch
 from together_operator.shell import watch
 from together_operator.shell.health import HealthServer
 from together_operator.shell.lease import LeaseGate
@@ -74,6 +75,7 @@ class Operator:
         self.stop = asyncio.Event()
         self.events = watch.KopfEvents()
         self.runners: tuple[Runner, ...] = ()
+        self.orphans: OrphanWatch | None = None
         self._watching = False
 
     async def run(self) -> None:
@@ -108,6 +110,7 @@ class Operator:
             controllers = await self._build(outside, gate)
             self.runners = controllers.runners
             watching = {asyncio.create_task(self._watch(controllers, drained), name="kopf")}
+            tasks |= self._comparing()
             await asyncio.wait({election, stopping, *watching}, return_when=asyncio.FIRST_COMPLETED)
         lost = election.done()
         self.stop.set()
@@ -125,6 +128,12 @@ class Operator:
                 raise error
         if lost:
             raise LeaseLostError
+
+    def _comparing(self) -> set[asyncio.Task[Any]]:
+        period = self.config.orphans_seconds
+        if not period or self.orphans is None:
+            return set()
+        return {asyncio.create_task(self.orphans.run(period), name="orphans")}
 
     async def _watch(self, controllers: Controllers, stop: asyncio.Event) -> None:
         observers = {
@@ -182,9 +191,12 @@ class Operator:
         hub_endpoint = str(config.hub_endpoint).rstrip("/")
         hub = HuggingFaceHub(hub_endpoint, threads)
         threads.submit(hub.preload)
+        models, deployments = (
+            KubeObjects(api, plural) for plural in (CUSTOM_MODELS, MODEL_DEPLOYMENTS)
+        )
         ports = Ports(
-            models=KubeObjects(api, CUSTOM_MODELS),
-            deployments=KubeObjects(api, MODEL_DEPLOYMENTS),
+            models=models,
+            deployments=deployments,
             secrets=KubeSecrets(api),
             jobs=KubeJobs(api, min(5.0, config.poll_seconds), time.monotonic),
             archives=S3Archives(threads),
@@ -194,7 +206,7 @@ class Operator:
             connect=connect,
             inspector=SourceInspector(hub_endpoint, threads),
         )
-        return Controllers(
+        controllers = Controllers(
             ports,
             process,
             Settings(config.workers, config.resync_seconds, backoff),
@@ -205,6 +217,9 @@ class Operator:
             hub_endpoint=hub_endpoint,
             source_seconds=config.source_seconds,
         )
+        comparison = Comparison(controllers.accounts, models, deployments, process.cluster_id)
+        self.orphans = OrphanWatch(comparison, gate, self.events, self.metrics, gate.reference)
+        return controllers
 
     def _alive(self) -> str | None:
         stuck = [runner.kind for runner in self.runners if runner.is_stuck(STUCK_SECONDS)]

@@ -9,6 +9,7 @@ from together_operator import __version__
 _LAZY = {
     "run": "together_operator.run_cli:run_command",
     "archive": "together_operator.archive_cli:archive_command",
+    "orphans": "together_operator.orphans_cli:orphans_command",
     "check": "together_operator.check_cli:check_command",
 }
 

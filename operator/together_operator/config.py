@@ -73,6 +73,11 @@ class Config(BaseSettings):
     retry_max_seconds: float = Field(
         default=300.0, gt=0, description="Longest delay between tries of something that failed."
     )
+    orphans_seconds: float = Field(
+        default=3600.0,
+        ge=0,
+        description="Between comparisons of what Together has with what objects ask for; 0: none.",
+    )
     workers: int = Field(default=16, ge=1, le=256, description="Reconciles at once, of each kind.")
     cluster_id: str | None = Field(
         default=None, description="Identity of this cluster; default: UID of kube-system."

@@ -95,9 +95,9 @@ class Controllers:
     ) -> None:
         self.models, self.deployments = Store(), Store()
         self._model_objects = ports.models
-        accounts = Accounts(api_key, ports.connect, ports.secrets, chance.monotonic)
+        self.accounts = Accounts(api_key, ports.connect, ports.secrets, chance.monotonic)
         outside = Outside(
-            accounts=accounts,
+            accounts=self.accounts,
             secrets=ports.secrets,
             jobs=ports.jobs,
             archives=ports.archives,
@@ -112,7 +112,7 @@ class Controllers:
             world, ports.models, self.models, outside, self._users
         )
         reconcile_deployment = DeploymentReconciler(
-            world, ports.deployments, self.deployments, accounts, self._find_model
+            world, ports.deployments, self.deployments, self.accounts, self._find_model
         )
         self._model_runner = Runner(
             CUSTOM_MODELS, reconcile_model, self.models, settings, meter, chance.rng

@@ -127,6 +127,24 @@ class Metrics:
             registry=self.registry,
         )
 
+        self.orphans = Gauge(
+            "together_operator_orphans",
+            "What is at Together in this cluster's name and no object asks for, by what it is.",
+            ("what",),
+            registry=self.registry,
+        )
+        self.last_comparison = Gauge(
+            "together_operator_last_comparison_timestamp_seconds",
+            "When what is at Together was last compared with what objects ask for.",
+            registry=self.registry,
+        )
+
+    def compared(self, left: dict[str, int]) -> None:
+        """What is at Together was compared with what objects ask for; orphans by kind."""
+        for what, number in left.items():
+            self.orphans.labels(what).set(number)
+        self.last_comparison.set_to_current_time()
+
     def api_call(self, method: str, resource: str, code: str) -> None:
         """One call to Together was answered, or failed with the error named by `code`."""
         self.api_calls.labels(method, resource, code).inc()

@@ -203,6 +203,12 @@ class OperatorProcess:
                     return int(entry["http_port"])
         return None
 
+    def metrics(self) -> dict[str, float]:
+        """Every sample of `/metrics`, by its name with labels."""
+        text = httpx.get(f"http://127.0.0.1:{self.http_port()}/metrics").text
+        samples = (line.rpartition(" ") for line in text.splitlines() if line[:1] not in {"#", ""})
+        return {name: float(value) for name, _, value in samples}
+
     def tail(self, lines: int = 40) -> str:
         """The end of the log."""
         return "\n".join(self.log.read_text().splitlines()[-lines:])

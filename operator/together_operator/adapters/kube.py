@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, cast
 
@@ -24,6 +24,9 @@ from together_operator.engine.store import Body, Key
 
 TIMEOUT = 30
 """Seconds for one request; the API server's own limit for a write is 34."""
+
+PAGE = 500
+"""Objects in one answer to a list."""
 
 _BY_STATUS: dict[int, type[errors.RemoteError]] = {
     400: errors.Rejected,
@@ -79,6 +82,25 @@ class KubeObjects:
         except errors.NotFound:
             return None
         return _body(found)
+
+    async def bodies(self) -> AsyncIterator[Body]:
+        """Each live object in all namespaces, read in pages."""
+        token: str | None = None
+        while True:
+            with translated():
+                page: Any = await self._api.list_cluster_custom_object(
+                    GROUP,
+                    VERSION,
+                    self._plural,
+                    limit=PAGE,
+                    _continue=token,
+                    _request_timeout=TIMEOUT,
+                )
+            for body in page["items"]:
+                yield body
+            token = page["metadata"].get("continue")
+            if not token:
+                return
 
     async def write_status(self, body: Body, status: Mapping[str, Any]) -> Body:
         """Replace the status; the body's resourceVersion is the precondition."""

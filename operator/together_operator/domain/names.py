@@ -28,6 +28,11 @@ def remote_name(namespace: str, name: str) -> str:
     return _cut(full, MAX_REMOTE_NAME, short_hash(namespace, name))
 
 
+def cluster_tag(cluster_id: str) -> str:
+    """Eight lower-case hex digits (32 bits) that tell one cluster's things from another's."""
+    return hashlib.sha256(cluster_id.encode()).hexdigest()[:8]
+
+
 def derived_name(name: str, what: str, *parts: str, limit: int = MAX_LABEL) -> str:
     """`<name>-<what>-<hash of parts>`; only `name` is cut to fit `limit` characters."""
     return _cut(name, limit, f"{what}-{short_hash(*parts)}")

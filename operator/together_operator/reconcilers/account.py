@@ -119,6 +119,11 @@ class Accounts:
         self._clock = clock
         self._accounts: dict[str, Account] = {}
 
+    @property
+    def has_default(self) -> bool:
+        """Whether the operator has a key of its own."""
+        return self._default is not None
+
     async def of(self, namespace: str, reference: SecretKeyRef | None) -> Account:
         """The account that an object uses.
 

@@ -12,6 +12,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import Any
 
 import aiohttp
 import structlog
@@ -52,6 +53,16 @@ class LeaseGate:
         self._renewed = float("-inf")
         self._seen: tuple[str | None, float] = (None, 0.0)
         self._over = False
+
+    @property
+    def reference(self) -> dict[str, Any]:
+        """The Lease as the subject of an event."""
+        metadata = {"namespace": self._namespace, "name": self._name}
+        return {
+            "apiVersion": "coordination.k8s.io/v1",
+            "kind": "Lease",
+            "metadata": metadata,
+        }
 
     def is_held(self) -> bool:
         """False from before the moment on at which another process may take over."""

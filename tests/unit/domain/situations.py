@@ -25,7 +25,7 @@ from together_operator.domain.archive_job import JobFacts, JobState, destination
 from together_operator.domain.backoff import Backoff
 from together_operator.domain.custom_model import decide
 from together_operator.domain.custom_model.actions import ModelPlan
-from together_operator.domain.custom_model.observed import Observed
+from together_operator.domain.custom_model.observed import Observed, marker
 from together_operator.domain.outcome import Outcome
 from together_operator.domain.plan import FINALIZER, RELEASE_ANNOTATION, Plan, Process
 from together_operator.domain.source import SourceFacts, source_digest
@@ -73,7 +73,13 @@ SPECS = {
 
 FOUND = SourceFacts(revision="commit-1", files=3, size_bytes=1536, base_model="meta/base")
 CATALOG = (SupportedModel("meta/base", "ml_base"), SupportedModel("meta/larger", "ml_larger"))
-MODEL = Model(id="ml_1", name="acme/team-model", project_id="proj_1", base_model_id="ml_base")
+MODEL = Model(
+    id="ml_1",
+    name="acme/team-model",
+    project_id="proj_1",
+    base_model_id="ml_base",
+    description=marker(PROCESS.cluster_id),
+)
 JOB_ID = "job_1"
 PASSED = Revision("rv_1", "SUCCESS", created_at=NOW - timedelta(minutes=1))
 

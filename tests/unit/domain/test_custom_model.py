@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from tests.unit.domain import situations as s
 from tests.unit.domain.situations import HUB, MODEL, NOW, OTHER_HUB, PASSED
@@ -42,6 +44,23 @@ SUSPENDED = {**HUB, "suspend": True}
             After(0),
             UpdateModel(MODEL.id, ModelChange(description="new")),
             id="another description: that alone is written",
+        ),
+        pytest.param(
+            s.look(
+                s.edited(READY, {**HUB, "adoptionPolicy": "Adopt"}),
+                model=replace(MODEL, description="theirs"),
+            ),
+            ("ready", "Ready", ""),
+            Done(),
+            None,
+            id="adopted, without a description in the spec: what it has is left as it is",
+        ),
+        pytest.param(
+            s.look(READY, model=replace(MODEL, description="by hand")),
+            ("reconciling", "Updating", ""),
+            After(0),
+            UpdateModel(MODEL.id, ModelChange(description=MODEL.description)),
+            id="a description that somebody else wrote: marked as this cluster's again",
         ),
         pytest.param(
             s.look(s.edited(READY, {**HUB, "visibility": "Internal"}), model=MODEL),

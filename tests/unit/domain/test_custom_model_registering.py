@@ -17,6 +17,7 @@ from together_operator.domain.outcome import After, Failed, Outcome
 from together_operator.domain.together import NewModel
 
 NEEDED: dict[str, Any] = {"source": FOUND, "base_models": CATALOG}
+OURS = MODEL.description
 ADOPT = {**HUB, "adoptionPolicy": "Adopt"}
 CREATING = ("reconciling", "Registering", "Registered")
 SETTLING = ("reconciling", "Settling", "Registered")
@@ -175,7 +176,7 @@ def test_the_intent_is_stored_with_the_plan_that_creates(
         pytest.param(
             HUB,
             NEEDED,
-            NewModel("team-model", "ml_base", "model"),
+            NewModel("team-model", "ml_base", "model", OURS),
             id="name of namespace and object, base model of the source",
         ),
         pytest.param(
@@ -193,8 +194,14 @@ def test_the_intent_is_stored_with_the_plan_that_creates(
         pytest.param(
             {**HUB, "type": "Embedding", "baseModel": "ml_unlisted"},
             NEEDED,
-            NewModel("team-model", "ml_unlisted", "model"),
+            NewModel("team-model", "ml_unlisted", "model", OURS),
             id="an id that the catalog doesn't list is taken as it is",
+        ),
+        pytest.param(
+            {**HUB, "deletionPolicy": "Retain"},
+            NEEDED,
+            NewModel("team-model", "ml_base", "model"),
+            id="a model that shall be kept is not marked as this cluster's",
         ),
     ],
 )

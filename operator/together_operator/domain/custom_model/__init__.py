@@ -19,6 +19,7 @@ from together_operator.domain.custom_model.observed import (
     Observed,
     is_import_running,
     is_imported,
+    wanted_description,
 )
 from together_operator.domain.custom_model.registering import lost_model, registering
 from together_operator.domain.custom_model.status import (
@@ -111,8 +112,9 @@ def _drifted(o: Observed, now: datetime) -> ModelPlan | None:
     if not o.abilities.change_models:
         return _unchangeable(o, now) if internal else None
     visibility = RemoteVisibility.INTERNAL if internal else RemoteVisibility.PRIVATE
+    description = wanted_description(o.cm, o.process.cluster_id)
     change = ModelChange(
-        description=None if o.model.description == spec.description else spec.description,
+        description=None if o.model.description == description else description,
         visibility=None if o.model.visibility == visibility else visibility,
     )
     if change == ModelChange():

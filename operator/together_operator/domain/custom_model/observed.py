@@ -15,7 +15,7 @@ from together_operator.api.v1alpha1 import (
     Intent,
 )
 from together_operator.domain.archive_job import JobFacts
-from together_operator.domain.names import remote_name
+from together_operator.domain.names import cluster_tag, remote_name
 from together_operator.domain.plan import (
     Process,
     has_finalizer,
@@ -98,6 +98,24 @@ class Observed:
 def wanted_name(cm: CustomModel) -> str:
     """Bare name of the model at Together."""
     return cm.spec.model_name or remote_name(cm.metadata.namespace, cm.metadata.name)
+
+
+def wanted_description(cm: CustomModel, cluster_id: str) -> str | None:
+    """Description at Together; None: as it is. Without one in the spec it says whose it is.
+
+    `domain/orphans.py` knows by it what this cluster has left behind. A model that is kept, or
+    that was somebody else's, is not marked.
+    """
+    if cm.spec.description:
+        return cm.spec.description
+    if cm.spec.adoption_policy == AdoptionPolicy.ADOPT:
+        return None
+    return "" if cm.spec.deletion_policy == DeletionPolicy.RETAIN else marker(cluster_id)
+
+
+def marker(cluster_id: str) -> str:
+    """Words in a model's description that tell which cluster's it is."""
+    return f"Managed by together-operator (cluster {cluster_tag(cluster_id)})"
 
 
 def has_model(cm: CustomModel) -> bool:

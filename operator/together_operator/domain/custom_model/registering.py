@@ -14,6 +14,7 @@ from together_operator.domain.custom_model.observed import (
     Observed,
     has_model,
     is_imported,
+    wanted_description,
     wanted_name,
 )
 from together_operator.domain.custom_model.status import (
@@ -82,7 +83,7 @@ def new_model(o: Observed) -> NewModel:
         name=wanted_name(o.cm),
         base_model_id=spec.base_model or "",
         type="adapter" if spec.type == ModelType.ADAPTER else "model",
-        description=spec.description,
+        description=wanted_description(o.cm, o.process.cluster_id) or "",
     )
 
 

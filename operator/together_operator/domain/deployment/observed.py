@@ -17,7 +17,7 @@ from together_operator.api.v1alpha1 import (
 )
 from together_operator.domain.deployment.scaling import wanted_scaling, was_asked_for
 from together_operator.domain.deployment.timetable import due
-from together_operator.domain.names import MAX_LABEL, derived_name, remote_name
+from together_operator.domain.names import MAX_LABEL, cluster_tag, derived_name, remote_name
 from together_operator.domain.plan import (
     Process,
     has_finalizer,
@@ -36,6 +36,9 @@ from together_operator.domain.together_rollouts import EndpointEvent, Rollout
 
 DIGEST_LENGTH = 8
 """Characters of a deployment's name that tell the settings it was made with."""
+
+SERVE = "serve"
+"""What stands in a deployment's name between the object's name and the cluster's tag."""
 
 ENDPOINT_INTENT = "Endpoint"
 DEPLOYMENT_INTENT = "Deployment"
@@ -155,9 +158,13 @@ def wanted_name(md: ModelDeployment) -> str:
 
 
 def name_prefix(md: ModelDeployment, cluster_id: str) -> str:
-    """What the names of all our deployments begin with; nobody else derives the same."""
+    """What the names of all our deployments begin with; nobody else derives the same.
+
+    The cluster's tag stands in it for itself: `domain/orphans.py` knows ours by it.
+    """
     limit = MAX_LABEL - DIGEST_LENGTH - 1
-    return derived_name(md.metadata.name, "serve", cluster_id, md.metadata.uid, limit=limit)
+    what = f"{SERVE}-{cluster_tag(cluster_id)}"
+    return derived_name(md.metadata.name, what, cluster_id, md.metadata.uid, limit=limit)
 
 
 def is_our_deployment(md: ModelDeployment, cluster_id: str, found: Deployment) -> bool:
