@@ -106,6 +106,10 @@ check-docs: $(STAMP)
 	@$(BIN)/python -m hack.docs --check
 	@$(BIN)/sphinx-build -q -W --keep-going -b html docs build/docs
 
+.PHONY: chaos
+chaos: $(STAMP) ## A storm over 600 objects: kills, restarts, outages (up to 10 minutes)
+	@$(BIN)/python -m tests.chaos
+
 .PHONY: bench
 bench: $(STAMP) ## Measure archiver and operator (ONLY=archive or ONLY=operator, ARGS=--help)
 	@for name in $(or $(ONLY),archive operator); do $(BIN)/python -m tests.bench.$$name $(ARGS) || exit 1; done

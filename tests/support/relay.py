@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 from collections.abc import Coroutine
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from tests.support.simulators.hosting import AsyncServer
@@ -69,6 +71,18 @@ class Relay(AsyncServer):
 
         self.on_loop(set_rate)
 
+    def mute(self) -> None:
+        """From any thread: keep what is open, and pass nothing more on in it; new ones work.
+
+        It is what a firewall does that forgets a connection: neither end is told.
+        """
+        self.on_loop(self._mute)
+
+    def _mute(self) -> None:
+        self._may_pass.clear()
+        self._may_pass = asyncio.Event()
+        self._may_pass.set()
+
     def restore(self) -> None:
         """From any thread: pass everything on again, as fast as it comes."""
 
@@ -96,19 +110,25 @@ class Relay(AsyncServer):
             writer.transport.abort()
 
     async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        may_pass = self._may_pass
         from_target, to_target = await asyncio.open_connection(*self._target)
         try:
             async with asyncio.TaskGroup() as both:
-                both.create_task(self._pass(reader, to_target, throttled=True))
-                both.create_task(self._pass(from_target, writer))
+                both.create_task(self._pass(reader, to_target, may_pass, throttled=True))
+                both.create_task(self._pass(from_target, writer, may_pass))
         finally:
             to_target.transport.abort()
 
     async def _pass(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, throttled: bool = False
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        may_pass: asyncio.Event,
+        *,
+        throttled: bool = False,
     ) -> None:
         while data := await reader.read(_CHUNK):
-            await self._may_pass.wait()
+            await may_pass.wait()
             if throttled and self._rate is not None:
                 await self._take_turn(len(data) / self._rate)
             writer.write(data)
@@ -121,3 +141,14 @@ class Relay(AsyncServer):
         begin = max(now, self._free_at)
         self._free_at = begin + seconds
         await asyncio.sleep(begin - now)
+
+
+def kubeconfig_through(relay: Relay, kubeconfig: Path, path: Path) -> Path:
+    """Write a kubeconfig like `kubeconfig` whose API server is reached by the relay."""
+    content = json.loads(kubeconfig.read_text())
+    port = urlsplit(relay.url).port
+    for cluster in content["clusters"]:
+        cluster["cluster"]["server"] = f"https://127.0.0.1:{port}"
+    path.touch(mode=0o600)
+    path.write_text(json.dumps(content))
+    return path
