@@ -18,8 +18,9 @@ from rich.table import Table
 
 from together_operator.adapters.kube import KubeObjects, KubeSecrets, cluster_id
 from together_operator.adapters.together_v2 import TogetherV2, connections
-from together_operator.app import CUSTOM_MODELS, MODEL_DEPLOYMENTS, load_kube_config
+from together_operator.app import load_kube_config
 from together_operator.config import Config, ConfigError, load
+from together_operator.controllers import CUSTOM_MODELS, MODEL_DEPLOYMENTS
 from together_operator.domain.errors import Forbidden, OperatorError, Unauthorized
 from together_operator.domain.names import cluster_tag
 from together_operator.reconcilers.account import Accounts

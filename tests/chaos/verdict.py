@@ -56,7 +56,9 @@ def left(state: Mapping[str, Any]) -> list[str]:
 def is_converged(found: Mapping[str, Any]) -> bool:
     """Whether the object is Ready for the generation that it has."""
     status = found.get("status", {})
-    ready = next((c for c in status.get("conditions", []) if c["type"] == "Ready"), {})
+    ready: Mapping[str, Any] = next(
+        (c for c in status.get("conditions", []) if c["type"] == "Ready"), {}
+    )
     current = status.get("observedGeneration") == found["metadata"]["generation"]
     return bool(current and ready.get("status") == "True")
 
