@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -11,6 +11,7 @@ from pydantic import SecretStr
 
 from together_operator.api.v1alpha1 import CustomModel, ModelDeployment
 from together_operator.domain.archive_manifest import HUB_ENDPOINT
+from together_operator.domain.glance import is_settled
 from together_operator.domain.plan import Process
 from together_operator.engine.runner import Meter, Runner, Settings
 from together_operator.engine.store import Body, Key, Store
@@ -93,7 +94,7 @@ class Controllers:
         hub_endpoint: str = HUB_ENDPOINT,
         source_seconds: float = 0.0,
     ) -> None:
-        self.models, self.deployments = Store(), Store()
+        self.models, self.deployments = Store(), Store(_model_of)
         self._model_objects = ports.models
         self.accounts = Accounts(api_key, ports.connect, ports.secrets, chance.monotonic)
         outside = Outside(
@@ -115,10 +116,16 @@ class Controllers:
             world, ports.deployments, self.deployments, self.accounts, self._find_model
         )
         self._model_runner = Runner(
-            CUSTOM_MODELS, reconcile_model, self.models, settings, meter, chance.rng
+            CUSTOM_MODELS, reconcile_model, self.models, settings, meter, chance.rng, is_settled
         )
         self._deployment_runner = Runner(
-            MODEL_DEPLOYMENTS, reconcile_deployment, self.deployments, settings, meter, chance.rng
+            MODEL_DEPLOYMENTS,
+            reconcile_deployment,
+            self.deployments,
+            settings,
+            meter,
+            chance.rng,
+            is_settled,
         )
 
     @property
@@ -133,27 +140,31 @@ class Controllers:
 
     def on_model(self, body: Body, deleted: bool) -> None:
         """The watch delivered a CustomModel: it and what refers to it are looked at."""
-        self._model_runner.observed(body, deleted=deleted)
-        for key in self._referring(body["metadata"]["namespace"], body["metadata"]["name"]):
+        if self._model_runner.observed(body, deleted=deleted):
+            return  # what refers to a model that had settled before we started knows it already
+        for key in self.deployments.referring(
+            body["metadata"]["namespace"], body["metadata"]["name"]
+        ):
             self._deployment_runner.queue.add(key)
 
     def on_deployment(self, body: Body, deleted: bool) -> None:
         """The watch delivered a ModelDeployment: its going may let its model go."""
         self._deployment_runner.observed(body, deleted=deleted)
-        name = body.get("spec", {}).get("modelRef", {}).get("name")
-        model = self.models.get(Key(body["metadata"]["namespace"], name or ""))
-        if deleted and model is not None and "deletionTimestamp" in model["metadata"]:
-            self._model_runner.queue.add(Key(body["metadata"]["namespace"], name))
+        key = Key(body["metadata"]["namespace"], _model_of(body) or "")
+        model = self.models.get(key) if deleted else None
+        if model is not None and "deletionTimestamp" in model["metadata"]:
+            self._model_runner.queue.add(key)
 
     async def _find_model(self, namespace: str, name: str) -> CustomModel | None:
         key = Key(namespace, name)
         body = self.models.get(key) or await self._model_objects.get(key)
         return CustomModel.model_validate(body) if body is not None else None
 
-    def _referring(self, namespace: str, model: str) -> Iterator[Key]:
-        for body in self.deployments.in_namespace(namespace):
-            if body.get("spec", {}).get("modelRef", {}).get("name") == model:
-                yield Key(namespace, body["metadata"]["name"])
-
     def _users(self, namespace: str, model: str) -> list[str]:
-        return sorted(key.name for key in self._referring(namespace, model))
+        return [key.name for key in self.deployments.referring(namespace, model)]
+
+
+def _model_of(body: Body) -> str | None:
+    """The CustomModel that a ModelDeployment refers to."""
+    name: str | None = body.get("spec", {}).get("modelRef", {}).get("name")
+    return name

@@ -26,6 +26,9 @@ class Meter(Protocol):
     def reconciled(self, kind: str, outcome: str, seconds: float, waited: float) -> None:
         """One reconcile ended after `seconds`, having waited `waited` seconds for a worker."""
 
+    def glanced(self, kind: str) -> None:
+        """A body that was new to this process said that nothing is to do."""
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -44,6 +47,7 @@ class Runner:
         reconcile: takes a key; must not raise for anything that it expects.
         store: newest bodies; `observed` feeds it.
         rng: spreads resyncs over their period.
+        is_settled: true for a body that says itself that nothing is to do before the next resync.
     """
 
     def __init__(
@@ -54,6 +58,7 @@ class Runner:
         settings: Settings,
         meter: Meter,
         rng: random.Random,
+        is_settled: Callable[[Body], bool] = lambda _: False,
     ) -> None:
         self.kind = kind
         self.store = store
@@ -62,20 +67,33 @@ class Runner:
         self._settings = settings
         self._meter = meter
         self._rng = rng
+        self._is_settled = is_settled
         self._crashes: dict[Key, int] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self.last_progress = 0.0
         """Event loop time at which a worker last took or finished a key."""
 
-    def observed(self, body: Body, *, deleted: bool = False) -> None:
-        """The watch delivered a body: remember it, and have its key looked at if it is news."""
+    def observed(self, body: Body, *, deleted: bool = False) -> bool:
+        """The watch delivered a body: remember it, and have its key looked at if it is news.
+
+        True when there is nothing to do: an object that this process has not seen before and that
+        has settled, as most have after a restart, waits for a moment of the coming period.
+        """
         key = key_of(body)
         if deleted:
             # Only a hint, since DELETED events get lost: the reconcile reads and sees the 404.
             self.store.forget(key)
             self.queue.add(key, Urgency.CHANGED)
-        elif self.store.observe(body):
-            self.queue.add(key, Urgency.CHANGED)
+            return False
+        is_new = key not in self.store
+        if not self.store.observe(body):
+            return False
+        if is_new and self._is_settled(body):
+            self._meter.glanced(self.kind)
+            self.queue.add_after(key, self._settings.resync * self._rng.random())
+            return True
+        self.queue.add(key, Urgency.CHANGED)
+        return False
 
     def start(self) -> None:
         """Start the workers."""

