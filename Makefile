@@ -111,8 +111,8 @@ chaos: $(STAMP) ## A storm over 600 objects: kills, restarts, outages (up to 10 
 	@$(BIN)/python -m tests.chaos
 
 .PHONY: bench
-bench: $(STAMP) ## Measure archiver and operator (ONLY=archive or ONLY=operator, ARGS=--help)
-	@for name in $(or $(ONLY),archive operator); do $(BIN)/python -m tests.bench.$$name $(ARGS) || exit 1; done
+bench: $(STAMP) ## Measure archiver, operator and scale (ONLY=archive, operator or scale, ARGS=--help)
+	@for name in $(or $(ONLY),archive operator scale); do $(BIN)/python -m tests.bench.$$name $(ARGS) || exit 1; done
 
 .PHONY: clean
 clean: ## Remove what the targets made in this folder (binaries stay in the user's cache)

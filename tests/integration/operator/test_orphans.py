@@ -53,15 +53,11 @@ def test_nothing_that_objects_ask_for_is_an_orphan(workspace: Workspace) -> None
 
 def test_what_lost_its_objects_is_listed_and_only_swept_when_asked(workspace: Workspace) -> None:
     serve(workspace)
-    workspace.simulators.call(
-        "POST",
-        "models",
-        {
-            "name": f"{workspace.namespace}-by-hand",
-            "type": "model",
-            "baseModelId": next(iter(workspace.models().values()))["baseModelId"],
-        },
-    )
+    call = workspace.simulators.call
+    mine = next(iter(workspace.models().values()))
+    base = call("GET", f"models/{mine['id']}")["baseModelId"]
+    by_hand = {"name": f"{workspace.namespace}-by-hand", "type": "model", "baseModelId": base}
+    call("POST", "models", by_hand)
     workspace.operator.kill()
     abandon(workspace, DEPLOYMENT, "chat")
     abandon(workspace, MODEL, "chat")
@@ -81,9 +77,9 @@ def test_what_lost_its_objects_is_listed_and_only_swept_when_asked(workspace: Wo
     assert swept.returncode == 0, swept.stderr
     assert listed(workspace) == []
     assert workspace.endpoints() == {}
-    by_hand = workspace.models().pop(f"{workspace.namespace}-by-hand")
-    assert len(workspace.models()) == 1, "a model that a person made is not the cluster's"
-    workspace.simulators.call("DELETE", f"models/{by_hand['id']}")
+    (left,) = workspace.models().values()
+    assert left["name"] == by_hand["name"], "a model that a person made is not the cluster's"
+    call("DELETE", f"models/{left['id']}")
 
 
 def test_the_operator_tells_of_orphans_by_itself(workspace: Workspace) -> None:
