@@ -146,7 +146,13 @@ class Operator:
             controllers.start()
 
         handlers = watch.registry(observers, self.metrics, self.events, on_ready)
-        await watch.run(handlers, self.config.namespaces, stop, self._stop_on_signals)
+        await watch.run(
+            handlers,
+            self.config.namespaces,
+            stop,
+            self._stop_on_signals,
+            idle_seconds=self.config.watch_idle_seconds,
+        )
 
     def _stop_on_signals(self) -> None:
         loop = asyncio.get_running_loop()

@@ -73,6 +73,11 @@ class Config(BaseSettings):
     retry_max_seconds: float = Field(
         default=300.0, gt=0, description="Longest delay between tries of something that failed."
     )
+    watch_idle_seconds: float = Field(
+        default=70.0,
+        gt=0,
+        description="After which a silent watch is opened anew; live ones speak every minute.",
+    )
     orphans_seconds: float = Field(
         default=3600.0,
         ge=0,

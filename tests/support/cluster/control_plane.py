@@ -129,6 +129,17 @@ class ControlPlane:
         """Return the bearer token of ``user``, one of ``USERS``."""
         return self._tokens[user]
 
+    def rotate_token(self, user: str) -> None:
+        """Let ``user`` have another token from now on; the API server is restarted by that."""
+        self._tokens[user] = secrets.token_urlsafe(24)
+        self._write_tokens()
+        path = self._folder / "kubeconfig" / user
+        content = json.loads(path.read_text())
+        content["users"][0]["user"]["token"] = self._tokens[user]
+        path.write_text(json.dumps(content, indent=2))
+        self.api_server.restart()
+        self.wait_ready()
+
     def audit(self) -> Iterator[audit.AuditEntry]:
         """Yield every request that the API server has answered so far."""
         return audit.read_audit_log(self._folder / "audit.log")

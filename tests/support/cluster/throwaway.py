@@ -200,6 +200,10 @@ class ThrowawayCluster:
         """Yield every request that the API server has answered so far, oldest first."""
         return self._control_plane.audit()
 
+    def rotate_token(self, user: str) -> None:
+        """Give ``user`` a new token in its kubeconfig; the old one is refused afterwards."""
+        self._control_plane.rotate_token(user)
+
     def wait_ready(self) -> None:
         """Wait until the whole control plane is ready, as after a restart of a part of it."""
         self._control_plane.wait_ready()

@@ -1,0 +1,165 @@
+"""A cluster, simulators, and operators that each test starts, stops, pauses and cuts off."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import signal
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from tests.support.cluster.errors import KubectlError
+from tests.support.environment import OperatorProcess, operator_environment, until
+from tests.support.relay import kubeconfig_through
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
+
+    from tests.support.cluster import ThrowawayCluster
+    from tests.support.environment import Simulators
+    from tests.support.relay import Relay
+
+Object = dict[str, Any]
+REPO = "tiny/model"
+BASE = "Qwen/Qwen2.5-0.5B-Instruct"
+SETTINGS = {
+    "poll_seconds": "0.3",
+    "settle_seconds": "3",
+    "retry_max_seconds": "2",
+    "resync_seconds": "5",
+    "lease_seconds": "10",
+}
+PATIENCE_SECONDS = 120.0
+KINDS = "custommodels,modeldeployments"
+
+
+@dataclass
+class World:
+    """See the module. `api` is a relay before the API server."""
+
+    cluster: ThrowawayCluster
+    simulators: Simulators
+    api: Relay
+    folder: Path
+    namespace: str
+    operators: list[OperatorProcess] = field(default_factory=list)
+
+    def start(self, identity: str, *, relayed: bool = False, **settings: str) -> OperatorProcess:
+        """Start an operator, which is not waited for."""
+        environment = operator_environment(
+            self.cluster, self.simulators, identity=identity, **{**SETTINGS, **settings}
+        )
+        if relayed:
+            path = self.folder / f"kubeconfig-{identity}"
+            kubeconfig_through(self.api, self.cluster.kubeconfig("operator"), path)
+            environment["KUBECONFIG"] = str(path)
+        operator = OperatorProcess(environment, self.folder / f"{self.namespace}-{identity}.log")
+        operator.start()
+        self.operators.append(operator)
+        return operator
+
+    def pair(self, name: str, **spec: Any) -> list[Object]:
+        """A CustomModel and a ModelDeployment of it."""
+        source = {"huggingFace": {"repo": REPO}}
+        return [
+            self._object("CustomModel", name, {"baseModel": BASE, "source": source, **spec}),
+            self._object("ModelDeployment", name, {"modelRef": {"name": name}}),
+        ]
+
+    def apply(self, *manifests: Object) -> None:
+        """`kubectl apply`."""
+        every = {"apiVersion": "v1", "kind": "List", "items": list(manifests)}
+        self.kubectl("apply", "--server-side", "-f", "-", input=json.dumps(every))
+
+    def kubectl(self, *args: str, **options: Any) -> str:
+        """Run kubectl in the namespace as the administrator."""
+        return self.cluster.kubectl(f"--namespace={self.namespace}", *args, **options)
+
+    def describe(self, name: str, words: str) -> None:
+        """Change the description of a CustomModel, which shows at Together when it is noticed."""
+        patch = json.dumps({"spec": {"description": words}})
+        self.kubectl("patch", "custommodel", name, "--type=merge", f"--patch={patch}")
+
+    def described(self, name: str, words: str) -> None:
+        """Wait until Together has the description."""
+        self.until(
+            lambda: self.models()[f"{self.namespace}-{name}"]["description"] == words,
+            f"the description at Together is {words!r}",
+        )
+
+    def ready(self, names: Iterable[str]) -> None:
+        """Wait until both objects of each name are Ready."""
+        wanted = set(names)
+
+        def holds() -> bool:
+            with contextlib.suppress(KubectlError):
+                found = json.loads(self.kubectl("get", KINDS, "-o", "json"))["items"]
+                good = [o for o in found if o["metadata"]["name"] in wanted and _is_ready(o)]
+                return len(good) == 2 * len(wanted)
+            return False
+
+        self.until(holds, f"{sorted(wanted)} are ready")
+
+    def until(self, holds: Callable[[], bool], what: str) -> None:
+        """Wait, for longer than any timeout takes."""
+        until(holds, PATIENCE_SECONDS, what, self._logs)
+
+    def created(self) -> dict[str, int]:
+        """How often each thing of this namespace was created, by `resource name`."""
+        endpoints = {e["id"] for e in self.simulators.state()["endpoints"] if self._is_mine(e)}
+        counts: dict[str, int] = {}
+        for entry in self.simulators.audit():
+            if entry["method"] != "POST" or not entry["committed"]:
+                continue
+            on = entry["path"].partition("/endpoints/")[2].partition("/")[0]
+            if not self._is_mine(entry) and on not in endpoints:
+                continue
+            what = f"{entry['resource']} {entry['name']}"
+            counts[what] = counts.get(what, 0) + 1
+        return counts
+
+    def models(self) -> dict[str, Object]:
+        """Models of this namespace, by bare name."""
+        return {m["name"]: m for m in self.simulators.state()["models"] if self._is_mine(m)}
+
+    def logged(self, operator: OperatorProcess, event: str) -> list[Object]:
+        """Entries of an operator's log."""
+        lines = operator.log.read_text().splitlines()
+        entries = [json.loads(line) for line in lines if line.startswith("{")]
+        return [entry for entry in entries if entry.get("event") == event]
+
+    def close(self) -> None:
+        """Let an operator delete everything, and end all."""
+        for operator in self.operators:
+            if operator.process is not None and not operator.has_ended():
+                operator.process.send_signal(signal.SIGCONT)
+            operator.stop()
+        last = self.start("last")
+        self.kubectl("delete", KINDS, "--all", "--wait=false")
+        self.until(lambda: not self.kubectl("get", KINDS, "-o", "name"), "all objects go")
+        last.stop()
+        assert self.models() == {}, "models are left at Together"
+        left = [e for e in self.simulators.state()["endpoints"] if self._is_mine(e)]
+        assert left == [], "endpoints are left at Together"
+
+    def _is_mine(self, item: Object) -> bool:
+        return str(item["name"]).startswith(f"{self.namespace}-")
+
+    def _object(self, kind: str, name: str, spec: Object) -> Object:
+        return {
+            "apiVersion": "together.ai/v1alpha1",
+            "kind": kind,
+            "metadata": {"name": name, "namespace": self.namespace},
+            "spec": spec,
+        }
+
+    def _logs(self) -> str:
+        return "\n".join(f"{o.log.name}:\n{o.tail(15)}" for o in self.operators)
+
+
+def _is_ready(found: Object) -> bool:
+    status = found.get("status", {})
+    ready: Object = next((c for c in status.get("conditions", []) if c["type"] == "Ready"), {})
+    current: bool = status.get("observedGeneration") == found["metadata"]["generation"]
+    return current and ready.get("status") == "True"
