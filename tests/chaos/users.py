@@ -59,11 +59,11 @@ class Users(threading.Thread):
                 if number:
                     self._change(batches[number - 1])
                 if number > 1:
-                    self._delete(batches[number - 2])
+                    self._remove(batches[number - 2])
             for batch in batches[-1:]:
                 self._change(batch)
             for batch in batches[-2:]:
-                self._delete(batch)
+                self._remove(batch)
         except BaseException as error:  # noqa: BLE001 - told by the main thread
             self.error = error
 
@@ -93,7 +93,7 @@ class Users(threading.Thread):
         self._apply(changed)
         self._rest(len(names))
 
-    def _delete(self, names: list[str]) -> None:
+    def _remove(self, names: list[str]) -> None:
         """A third goes for good, and a third is created anew under the same names."""
         chosen = self._rng.sample(names, 2 * len(names) // 3)
         self.wanted -= set(chosen)

@@ -168,7 +168,7 @@ class OperatorProcess:
             stdout=self._file,
         )
 
-    def wait_ready(self, seconds: float = 60.0) -> None:
+    def wait_ready(self, seconds: float = 180.0) -> None:
         """Wait until it holds the Lease and watches."""
         answer = "nothing"
 
@@ -189,6 +189,15 @@ class OperatorProcess:
             return f"/readyz says {answer}; the log ends with\n{self.tail()}"
 
         until(is_ready, seconds, "the operator is ready", explain)
+
+    def is_ready(self) -> bool:
+        """Whether this start of it holds the Lease and watches."""
+        port = self.http_port() if not self.has_ended() else None
+        if port is None:
+            return False
+        with contextlib.suppress(httpx.TransportError):
+            return httpx.get(f"http://127.0.0.1:{port}/readyz", timeout=1.0).status_code == 200
+        return False
 
     def has_ended(self) -> bool:
         """True when the process is not running."""

@@ -2,7 +2,8 @@
 
 Calls pass when three things allow it: a token bucket (calls per second, with a burst), a bound on
 calls at the same time, and no pause that the remote asked for. The bound follows the remote:
-a 429 halves it, successes let it grow back, so that an outage does not end in a herd.
+a 429, a 5xx or a lost connection halves it and takes the burst away, successes let it grow back,
+so that an outage does not end in a herd.
 """
 
 from __future__ import annotations
@@ -19,6 +20,9 @@ from together_operator.ports import Priority
 
 _FAIR = 8
 """One call in so many goes to the less urgent queue, which would else wait for ever."""
+
+_MOMENT = 1e-6
+"""Seconds that are not waited for: a clock need not be fine enough to ever show less."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +85,11 @@ class RateLimiter:
         self._refusals = 0
         self._allowed = min(self._limits.concurrency, self._allowed + 1 / self._allowed)
 
+    def failed(self) -> None:
+        """The remote could not be reached, or answered 5xx: when it is back, begin gently."""
+        self._allowed = max(min(2.0, self._allowed), self._allowed / 2)
+        self._tokens = min(self._tokens, 1.0)
+
     def refused(self, retry_after: float | None) -> float:
         """The remote answered 429, and perhaps for how long (seconds); gives the pause."""
         limits = self._limits
@@ -127,7 +136,7 @@ class RateLimiter:
             if turn is None:
                 return
             wait = max(self._paused_until - now, (1.0 - self._tokens) / self._limits.per_second)
-            if wait > 0:
+            if wait > _MOMENT:
                 self._timer = loop.call_later(wait, self._let_pass)
                 return
             self._take(turn)

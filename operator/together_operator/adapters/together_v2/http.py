@@ -160,10 +160,14 @@ class ApiClient:
         code = answer.status if isinstance(answer, _Answer) else type(answer).__name__
         self._on_call(request.method, request.resource, str(code))
         if not isinstance(answer, _Answer):
+            self._limiter.failed()
             raise answer
         if answer.status == 429:
             raise self._refused(request, answer)
-        self._limiter.succeeded()
+        if answer.status >= 500:
+            self._limiter.failed()
+        else:
+            self._limiter.succeeded()
         if 200 <= answer.status < 300:
             return answer
         raise _translate(answer, request, self._secrets(request))
