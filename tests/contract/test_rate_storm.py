@@ -19,7 +19,7 @@ from together_operator.ports import ModelProvider, Priority
 from together_operator.reconcilers.account import Accounts
 
 pytestmark = pytest.mark.looptime
-CALLERS = 300
+CALLERS = 120
 BACKOFF = Backoff(base=1.0, cap=60.0)
 
 
@@ -135,7 +135,7 @@ async def test_nothing_is_sent_while_the_remote_asked_for_a_pause() -> None:
 
 async def test_after_an_outage_no_herd_comes() -> None:
     """A remote that takes 1,000 calls a second would not refuse a herd: it must not be sent one."""
-    remote = Remote(per_second=1000, away=120)
+    remote = Remote(per_second=1000, away=60)
 
     answered = await storm(remote, provider(remote))
 
