@@ -7,6 +7,7 @@ import contextlib
 import random
 import signal
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -26,6 +27,7 @@ from together_operator.adapters.kube import KubeObjects, KubeSecrets, cluster_id
 from together_operator.adapters.s3 import S3Archives
 from together_operator.adapters.together_v1 import TogetherV1
 from together_operator.adapters.together_v2 import TogetherV2, connections
+from together_operator.adapters.together_v2.http import OnCall
 from together_operator.config import Config
 from together_operator.controllers import (
     CUSTOM_MODELS,
@@ -178,22 +180,6 @@ class Operator:
             backoff=backoff,
         )
 
-        def connect(key: SecretStr) -> ModelProvider:
-            if config.api_version == "v1":
-                return TogetherV1(
-                    key,
-                    str(config.base_url),
-                    http=outside.http,
-                    on_call=self.metrics.api_call,
-                )
-            return TogetherV2(
-                key,
-                str(config.base_url).rstrip("/"),
-                project_id=config.project_id,
-                http=outside.http,
-                on_call=self.metrics.api_call,
-            )
-
         hub_endpoint = str(config.hub_endpoint).rstrip("/")
         hub = HuggingFaceHub(hub_endpoint, threads)
         threads.submit(hub.preload)
@@ -209,7 +195,7 @@ class Operator:
             hub=hub,
             events=self.events,
             gate=gate,
-            connect=connect,
+            connect=connector(config, outside.http, self.metrics.api_call),
             inspector=SourceInspector(hub_endpoint, threads),
         )
         controllers = Controllers(
@@ -240,6 +226,20 @@ class Operator:
         for runner in self.runners:
             self.metrics.queue_depth.labels(runner.kind).set(len(runner.queue))
             self.metrics.objects.labels(runner.kind).set(len(runner.store))
+
+
+def connector(
+    config: Config, http: httpx.AsyncClient, on_call: OnCall = lambda *_: None
+) -> Callable[[SecretStr], ModelProvider]:
+    """What makes a provider for an API key, in the version of the API that is configured."""
+    url = str(config.base_url).rstrip("/")
+
+    def connect(key: SecretStr) -> ModelProvider:
+        if config.api_version == "v1":
+            return TogetherV1(key, url, http=http, on_call=on_call)
+        return TogetherV2(key, url, project_id=config.project_id, http=http, on_call=on_call)
+
+    return connect
 
 
 async def load_kube_config() -> None:

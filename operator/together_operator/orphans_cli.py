@@ -12,13 +12,12 @@ from typing import Any
 import click
 import yaml
 from kubernetes.aio import client
-from pydantic import SecretStr
 from rich.console import Console
 from rich.table import Table
 
 from together_operator.adapters.kube import KubeObjects, KubeSecrets, cluster_id
-from together_operator.adapters.together_v2 import TogetherV2, connections
-from together_operator.app import load_kube_config
+from together_operator.adapters.together_v2 import connections
+from together_operator.app import connector, load_kube_config
 from together_operator.config import Config, ConfigError, load
 from together_operator.controllers import CUSTOM_MODELS, MODEL_DEPLOYMENTS
 from together_operator.domain.errors import Forbidden, OperatorError, Unauthorized
@@ -168,13 +167,8 @@ def _print_table(rows: Sequence[dict[str, Any]], tag: str) -> None:
 async def _comparison(config: Config) -> AsyncIterator[tuple[Comparison, str]]:
     await load_kube_config()
     async with client.ApiClient() as api, connections() as http:
-
-        def connect(key: SecretStr) -> TogetherV2:
-            base = str(config.base_url).rstrip("/")
-            return TogetherV2(key, base, project_id=config.project_id, http=http)
-
         cluster = config.cluster_id or await cluster_id(api)
-        accounts = Accounts(config.api_key, connect, KubeSecrets(api))
+        accounts = Accounts(config.api_key, connector(config, http), KubeSecrets(api))
         models, deployments = (
             KubeObjects(api, plural) for plural in (CUSTOM_MODELS, MODEL_DEPLOYMENTS)
         )

@@ -42,6 +42,9 @@ def world(
     with ExitStack() as stack:
         api = stack.enter_context(InThread(Relay(server["server"])))
         world = World(cluster, hub, api, tmp_path_factory.mktemp("world"), namespace)
-        stack.callback(lambda: [operator.stop() for operator in world.operators])
-        yield world
-        world.close()
+        try:
+            yield world
+            world.close()
+        finally:
+            for operator in world.operators:
+                operator.stop()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import time
 from typing import TYPE_CHECKING
 
@@ -14,8 +16,8 @@ if TYPE_CHECKING:
     from tests.support.environment import OperatorProcess
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
-PATIENT = {"lease_seconds": "60"}
-"""The Lease outlasts the outage: the process has to go on, and is not simply replaced."""
+LONG = "60"
+"""Seconds. The Lease outlasts the outage: the process has to go on, and is not simply replaced."""
 
 
 def restarted_when_ended(operator: OperatorProcess) -> None:
@@ -35,7 +37,7 @@ def lists(world: World) -> int:
 
 
 def test_a_watch_that_goes_silent_is_opened_anew(world: World) -> None:
-    operator = world.start("a", relayed=True, watch_idle_seconds="4", **PATIENT)
+    operator = world.start("a", relayed=True, watch_idle_seconds="4", lease_seconds=LONG)
     operator.wait_ready()
     world.apply(*world.pair("m"))
     world.ready(["m"])
@@ -53,7 +55,7 @@ def test_a_watch_that_goes_silent_is_opened_anew(world: World) -> None:
 def test_after_a_410_everything_is_listed_again_and_what_vanished_is_forgotten(
     world: World,
 ) -> None:
-    operator = world.start("a", relayed=True, **PATIENT)
+    operator = world.start("a", relayed=True, lease_seconds=LONG)
     operator.wait_ready()
     world.apply(*world.pair("m"), *world.pair("gone"))
     world.ready(["m", "gone"])
@@ -84,9 +86,6 @@ def test_after_a_410_everything_is_listed_again_and_what_vanished_is_forgotten(
 
 def sweep(world: World, name: str) -> None:
     """Remove by hand what lost its object in this test."""
-    import subprocess
-    import sys
-
     environment = world.operators[0].environment
     command = [sys.executable, "-m", "together_operator", "orphans", "--sweep", "--yes"]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
@@ -134,7 +133,7 @@ def test_rights_that_are_taken_away_and_given_back(world: World) -> None:
 
 def test_rights_to_watch_alone_are_missed_and_found_again(world: World) -> None:
     """The Lease is held all the time, so that only the watch tells that something is wrong."""
-    operator = world.start("a", **PATIENT)
+    operator = world.start("a", lease_seconds=LONG)
     operator.wait_ready()
     world.apply(*world.pair("m"))
     world.ready(["m"])
@@ -152,7 +151,7 @@ def test_rights_to_watch_alone_are_missed_and_found_again(world: World) -> None:
 
     def noticed() -> bool:
         restarted_when_ended(operator)
-        return world.models()[f"{world.namespace}-m"]["description"] == "while it was deaf"
+        return world.description("m") == "while it was deaf"
 
     world.until(noticed, "it hears again")
 
@@ -169,6 +168,6 @@ def test_a_token_that_was_rotated_is_read_anew(world: World) -> None:
 
     def noticed() -> bool:
         restarted_when_ended(operator)
-        return world.models()[f"{world.namespace}-m"]["description"] == "with the new token"
+        return world.description("m") == "with the new token"
 
     world.until(noticed, "it goes on with the new token")

@@ -84,9 +84,12 @@ class World:
     def described(self, name: str, words: str) -> None:
         """Wait until Together has the description."""
         self.until(
-            lambda: self.models()[f"{self.namespace}-{name}"]["description"] == words,
-            f"the description at Together is {words!r}",
+            lambda: self.description(name) == words, f"the description at Together is {words!r}"
         )
+
+    def description(self, name: str) -> str:
+        """A model's description at Together."""
+        return str(self.models()[f"{self.namespace}-{name}"]["description"])
 
     def ready(self, names: Iterable[str]) -> None:
         """Wait until both objects of each name are Ready."""
