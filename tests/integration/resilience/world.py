@@ -89,7 +89,8 @@ class World:
 
     def description(self, name: str) -> str:
         """A model's description at Together."""
-        return str(self.models()[f"{self.namespace}-{name}"]["description"])
+        record = self.models()[f"{self.namespace}-{name}"]
+        return str(self.simulators.call("GET", f"models/{record['id']}")["description"])
 
     def ready(self, names: Iterable[str]) -> None:
         """Wait until both objects of each name are Ready."""
