@@ -41,6 +41,9 @@ OPERATOR_KEY = "key-of-the-operator"
 class NoMeter:
     """Measures nothing."""
 
+    def glanced(self, kind: str) -> None:
+        """Nothing."""
+
     def reconciled(self, kind: str, outcome: str, seconds: float, waited: float) -> None:
         """One reconcile ended."""
 
