@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from tests.support.fakes.api_server import INITIAL_STATUS, Change, condition
 from tests.support.fakes.ground import Write
+from together_operator.api.v1alpha1 import CustomModel
+from together_operator.domain.custom_model.observed import wanted_description
 from together_operator.domain.plan import FINALIZER, RELEASE_ANNOTATION
 from together_operator.domain.together import DeploymentState, ImportState
 from together_operator.engine.store import Body
@@ -205,7 +207,9 @@ class Judge:
         row = platform.models.row(status["model"]["id"])
         if row is None or row.current is None:
             return "its model does not exist"
-        if row.current.description != body["spec"].get("description", ""):
+        cm = CustomModel.model_validate(body)
+        wanted = {wanted_description(cm, cluster) for cluster in self._sim.servers}
+        if None not in wanted and row.current.description not in wanted:
             return f"the description is {row.current.description!r}"
         revisions = platform.revisions_at(row.current.id, self._sim.loop.time())
         if not revisions or revisions[0].id != status["model"].get("revision"):
