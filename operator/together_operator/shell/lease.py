@@ -87,10 +87,12 @@ class LeaseGate:
         if not held:
             return
         try:
-            lease = await self._leases.read_namespaced_lease(self._name, self._namespace)
-            if lease.spec is not None and lease.spec.holder_identity == self._identity:
-                lease.spec.holder_identity = ""
-                await self._leases.replace_namespaced_lease(self._name, self._namespace, lease)
+            # An API server that hangs must not keep the process from ending.
+            async with asyncio.timeout(self._seconds / 3):
+                lease = await self._leases.read_namespaced_lease(self._name, self._namespace)
+                if lease.spec is not None and lease.spec.holder_identity == self._identity:
+                    lease.spec.holder_identity = ""
+                    await self._leases.replace_namespaced_lease(self._name, self._namespace, lease)
         except (ApiException, *_OUTAGES):
             log.info("the Lease could not be released; it ends by itself")
 

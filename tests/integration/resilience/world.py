@@ -139,6 +139,8 @@ class World:
             if operator.process is not None and not operator.has_ended():
                 operator.process.send_signal(signal.SIGCONT)
             operator.stop()
+        # One that was cut off could not release it.
+        self.cluster.kubectl("delete", "lease", "together-operator", "--ignore-not-found")
         last = self.start("last")
         self.kubectl("delete", KINDS, "--all", "--wait=false")
         self.until(lambda: not self.kubectl("get", KINDS, "-o", "name"), "all objects go")
