@@ -264,10 +264,13 @@ def test_an_example_is_accepted(served: ThrowawayCluster, objects: Objects, exam
 
 def test_there_is_an_example_for_each_way() -> None:
     assert [path.name for path in EXAMPLES] == [
+        "custommodel-huggingface-revision.yaml",
         "custommodel-huggingface.yaml",
         "custommodel-presigned.yaml",
         "custommodel-s3-archive.yaml",
         "custommodel-s3-prefix.yaml",
+        "custommodel-volume.yaml",
+        "modeldeployment-canary.yaml",
         "modeldeployment.yaml",
         "secrets.example.yaml",
     ]
