@@ -12,7 +12,7 @@ from pydantic import SecretStr
 from together_operator.api.v1alpha1 import CustomModel, ModelDeployment
 from together_operator.domain.archive_manifest import HUB_ENDPOINT
 from together_operator.domain.glance import is_settled
-from together_operator.domain.plan import Process
+from together_operator.domain.plan import Process, with_own_status
 from together_operator.engine.runner import Meter, Runner, Settings
 from together_operator.engine.store import Body, Key, Store
 from together_operator.ports import (
@@ -158,7 +158,7 @@ class Controllers:
     async def _find_model(self, namespace: str, name: str) -> CustomModel | None:
         key = Key(namespace, name)
         body = self.models.get(key) or await self._model_objects.get(key)
-        return CustomModel.model_validate(body) if body is not None else None
+        return with_own_status(CustomModel.model_validate(body)) if body is not None else None
 
     def _users(self, namespace: str, model: str) -> list[str]:
         return [key.name for key in self.deployments.referring(namespace, model)]

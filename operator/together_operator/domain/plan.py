@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Generic, TypeVar
 
-from together_operator.api.v1alpha1 import Intent, Resource
+from together_operator.api.v1alpha1 import CustomModel, Intent, ModelDeployment, Resource
 from together_operator.domain.backoff import Backoff
 from together_operator.domain.outcome import Outcome
 
@@ -20,6 +20,7 @@ RETRY_ANNOTATION = "together.ai/retry"
 MAX_RETRY_VALUE = 256
 """Characters of it that count; what people write into annotations may be 256 KiB long."""
 
+R = TypeVar("R", CustomModel, ModelDeployment)
 S = TypeVar("S")
 A = TypeVar("A")
 
@@ -82,6 +83,21 @@ def has_finalizer(resource: Resource) -> bool:
 def is_deleting(resource: Resource) -> bool:
     """True once somebody asked for the object's deletion."""
     return resource.metadata.deletion_timestamp is not None
+
+
+def is_unseen(resource: CustomModel | ModelDeployment) -> bool:
+    """True when nothing was ever recorded about the object, or somebody has wiped its status."""
+    return resource.status.observed_generation < 0
+
+
+def with_own_status(resource: R) -> R:
+    """The object without a status that was written for another one, as a restored backup has it.
+
+    Its ids are those of things that the other object may still have.
+    """
+    if resource.status.object_uid in {None, resource.metadata.uid}:
+        return resource
+    return resource.model_copy(update={"status": type(resource.status)()})
 
 
 def is_released(resource: Resource) -> bool:

@@ -27,6 +27,7 @@ from together_operator.domain.together import Import, Model, Revision
 from together_operator.engine.store import Body, Store
 from together_operator.ports import Objects, Priority
 from together_operator.reconcilers.account import Account
+from together_operator.reconcilers.claims import Claims
 from together_operator.reconcilers.driver import Reconciler, World
 from together_operator.reconcilers.sources import Outside, Sources
 
@@ -56,6 +57,7 @@ class CustomModelReconciler(Reconciler[CustomModel, Status, Observed, actions.Ac
         self._outside = outside
         self._sources = Sources(world, outside)
         self._users = users
+        self._claims = Claims(store, lambda status: status.get("model"))
 
     def parse(self, body: Body) -> CustomModel:
         """The typed object."""
@@ -116,7 +118,13 @@ class CustomModelReconciler(Reconciler[CustomModel, Status, Observed, actions.Ac
         with during(status.REGISTER):
             account = await self._account(cm)
             model = await self._model(cm, account)
-            seen = replace(seen, model=model, abilities=account.provider.abilities)
+            seen = replace(seen, abilities=account.provider.abilities)
+            if model is not None and model.bare_name != observed.wanted_name(cm):
+                # Whoever wrote that id into the status, the record is not this object's.
+                seen, model = replace(seen, stranger=model.name), None
+            seen = replace(seen, model=model)
+            if model is not None and self._may_take(seen) and not model.placeholder:
+                seen = replace(seen, claimed_by=self._claims.claim(model.id, cm.metadata.uid))
             if Fact.BASE_MODELS in facts and model is None:
                 seen = replace(seen, base_models=await account.base_models())
         if model is None:
@@ -131,6 +139,12 @@ class CustomModelReconciler(Reconciler[CustomModel, Status, Observed, actions.Ac
                 revisions = await account.provider.list_revisions(model.id)
                 seen = replace(seen, revision=max(revisions, key=_age, default=None))
         return seen
+
+    @staticmethod
+    def _may_take(seen: Observed) -> bool:
+        """True when what was found by its name would be taken for this object's."""
+        ours = seen.is_ours(seen.intent(observed.MODEL_INTENT))
+        return not observed.has_model(seen.cm) and (ours or observed.may_adopt(seen.cm))
 
     async def _account(self, cm: CustomModel) -> Account:
         reference = cm.spec.api_key_secret_ref
@@ -178,7 +192,8 @@ class CustomModelReconciler(Reconciler[CustomModel, Status, Observed, actions.Ac
         found = (await account.imports.read(since)).find(model_id)
         last = cm.status.import_ if observed.is_import_running(cm) else None
         if last is not None and last.job_id and all(job.id != last.job_id for job in found):
-            found += await self._unlisted_import(account, last.job_id, last.started_at)
+            unlisted = await self._unlisted_import(account, last.job_id, last.started_at)
+            found += [job for job in unlisted if job.model_id == model_id]
         return tuple(sorted(found, key=_age, reverse=True))
 
     async def _unlisted_import(

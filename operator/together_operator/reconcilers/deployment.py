@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from together_operator.api.v1alpha1 import (
+    AdoptionPolicy,
     CustomModel,
     ModelDeployment,
     ModelDeploymentStatus,
@@ -32,6 +33,7 @@ from together_operator.domain.together import Deployment, Endpoint, NewDeploymen
 from together_operator.engine.store import Body, Key, Store
 from together_operator.ports import Objects, Priority
 from together_operator.reconcilers.account import Account, Accounts
+from together_operator.reconcilers.claims import Claims
 from together_operator.reconcilers.driver import Reconciler, World
 
 Status = ModelDeploymentStatus
@@ -56,6 +58,7 @@ class DeploymentReconciler(Reconciler[ModelDeployment, Status, Observed, actions
         super().__init__(world, objects, store)
         self._accounts = accounts
         self._find_model = find_model
+        self._claims = Claims(store, lambda status: status.get("endpoint"))
 
     def parse(self, body: Body) -> ModelDeployment:
         """The typed object."""
@@ -110,8 +113,11 @@ class DeploymentReconciler(Reconciler[ModelDeployment, Status, Observed, actions
                 seen = replace(seen, model=model)
         with during(status.DEPLOY):
             account = await self._account(resource)
-            endpoint = await self._endpoint(resource, account)
-            seen = replace(seen, endpoint=endpoint)
+            endpoint, stranger = await self._endpoint(resource, account)
+            seen = replace(seen, endpoint=endpoint, stranger=stranger)
+            if endpoint is not None and self._may_take(seen) and not endpoint.placeholder:
+                claimed = self._claims.claim(endpoint.id, resource.metadata.uid)
+                seen = replace(seen, claimed_by=claimed)
             if endpoint is not None and not target.is_calm(seen):
                 seen = await self._with_deployments(seen, account, endpoint)
         return seen
@@ -144,12 +150,19 @@ class DeploymentReconciler(Reconciler[ModelDeployment, Status, Observed, actions
         """Age in seconds that a look at prices and room may have where something hangs on it."""
         return self.world.process.poll * 3
 
+    @staticmethod
+    def _may_take(seen: Observed) -> bool:
+        """True when what was found by its name would be taken for this object's."""
+        ours = seen.is_ours(seen.intent(observed.ENDPOINT_INTENT))
+        adopts = seen.md.spec.adoption_policy == AdoptionPolicy.ADOPT
+        return not observed.is_known_endpoint(seen) and (ours or adopts)
+
     async def _account(self, md: ModelDeployment) -> Account:
         return await self._accounts.of(md.metadata.namespace, md.spec.api_key_secret_ref)
 
-    async def _endpoint(self, md: ModelDeployment, account: Account) -> Endpoint | None:
-        """By the id that status has, else by name."""
-        known = md.status.endpoint.id if md.status.endpoint is not None else None
+    async def _endpoint(self, md: ModelDeployment, account: Account) -> tuple[Endpoint | None, str]:
+        """The endpoint by the id that status has, else by name; and, should the one with that id
+        be another object's by its name, that name."""
         calm = observed.is_settled(md)
         age = self.world.process.poll * 6 if calm else FRESH_SECONDS
         # What an intent announces is looked for now: a list from before the end of the settle
@@ -157,13 +170,22 @@ class DeploymentReconciler(Reconciler[ModelDeployment, Status, Observed, actions
         since = account.clock() - (age if md.status.intent is None else 0.0)
         priority = Priority.POLLING if calm else Priority.INTERACTIVE
         snapshot = await account.endpoints.read(since, priority)
+        wanted = observed.wanted_name(md)
+        named = next(iter(snapshot.find(wanted)), None)
+        known = md.status.endpoint.id if md.status.endpoint is not None else None
         if known is None:
-            found = snapshot.find(observed.wanted_name(md))
-            return found[0] if found else None
-        listed = snapshot.get(known)
-        if listed is not None and md.status.rollout is None:
-            return listed
+            return named, ""
         # A list may be older than a shift of traffic.
+        listed = snapshot.get(known) if md.status.rollout is None else None
+        found = listed or await self._unlisted_endpoint(md, account, known)
+        if found is not None and found.bare_name != wanted:
+            return named, found.name
+        return found, ""
+
+    async def _unlisted_endpoint(
+        self, md: ModelDeployment, account: Account, known: str
+    ) -> Endpoint | None:
+        """A list may lag behind or be cut short; only the record's own 404 says that it is gone."""
         try:
             return await account.provider.get_endpoint(known)
         except NotFound:

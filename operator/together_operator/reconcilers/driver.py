@@ -28,6 +28,7 @@ from together_operator.domain.plan import (
     Plan,
     Process,
     RemoveFinalizer,
+    with_own_status,
 )
 from together_operator.engine.store import Body, Key, Store
 from together_operator.ports import Events, Gate, Objects
@@ -135,7 +136,7 @@ class Reconciler(ABC, Generic[R, S, Seen, A]):
         body = self.store.get(key) or await self._live(key)
         if body is None:
             return Gone()
-        resource = self.parse(body)
+        resource = with_own_status(self.parse(body))
         # What is about to be seen is as old as the beginning of the look.
         now = self.world.now()
         wait = self.seconds_to_wait(resource, now)
@@ -225,7 +226,8 @@ class Reconciler(ABC, Generic[R, S, Seen, A]):
         """Store a status, and tell of a new reason."""
         if status == self.status_of(resource):
             return body
-        after = await self.objects.write_status(body, status.to_body())
+        owned = status.model_copy(update={"object_uid": resource.metadata.uid})
+        after = await self.objects.write_status(body, owned.to_body())
         self.store.observe(after)
         self._tell(after, self.status_of(resource).conditions, status.conditions)
         return after
@@ -233,7 +235,7 @@ class Reconciler(ABC, Generic[R, S, Seen, A]):
     async def _record_result(self, key: Key, body: Body, fold: Callable[[S], S]) -> None:
         """Store what an action led to, whatever happened to the object meanwhile."""
         for last in (*[False] * (RECORD_TRIES - 1), True):
-            resource = self.parse(body)
+            resource = with_own_status(self.parse(body))
             try:
                 await self._record(body, resource, fold(self.status_of(resource)))
             except Conflict:

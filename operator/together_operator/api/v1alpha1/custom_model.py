@@ -284,6 +284,12 @@ class CustomModelStatus(ApiModel):
         default=-1,
         description="The metadata.generation that this status is about; -1: not looked at yet.",
     )
+    object_uid: str | None = Field(
+        default=None,
+        alias="objectUID",
+        description="metadata.uid of the object that this status was written for. In an object "
+        "that was restored from a backup it is another one, and the status counts for nothing.",
+    )
     phase: CustomModelPhase | None = Field(
         default=None, description="One word for people; programs should read the conditions."
     )

@@ -57,6 +57,8 @@ class Observed:
     Args:
         jitter: from 0 up to 1, for the backoff of a failure.
         model: the record with the id in status, else the one that carries the wanted name.
+        stranger: name of the record with the id in status, if it is not named as this object's is.
+        claimed_by: `namespace/name` of another object that has what was found by name.
         imports: of this model, newest first.
         abilities: of the API that the object's key is used with.
         users: names of ModelDeployments in the namespace that refer to this object.
@@ -69,6 +71,8 @@ class Observed:
     source: SourceFacts | None = None
     job: JobFacts | None = None
     model: Model | None = None
+    stranger: str = ""
+    claimed_by: str = ""
     base_models: tuple[SupportedModel, ...] = ()
     imports: tuple[Import, ...] = ()
     revision: Revision | None = None
@@ -92,7 +96,8 @@ class Observed:
 
     def is_ours(self, intent: Intent | None) -> bool:
         """True when what is found under `intent` was created by it."""
-        return intent is not None and not is_untouched(intent, self.process, self.last_sent)
+        sent = intent is not None and not is_untouched(intent, self.process, self.last_sent)
+        return sent and not self.claimed_by
 
 
 def wanted_name(cm: CustomModel) -> str:

@@ -34,7 +34,10 @@ from together_operator.domain.together import Model, NewModel
 
 
 def lost_model(o: Observed, now: datetime) -> ModelPlan | None:
-    """The row for a record that was deleted behind our back: begin again with a new one."""
+    """The row for a record that was deleted behind our back: begin again with a new one.
+
+    One with another name is another object's: somebody has tampered with the status.
+    """
     absent = o.model is None or (o.model.placeholder and is_imported(o.cm))
     if not has_model(o.cm) or not absent:
         return None
@@ -44,7 +47,13 @@ def lost_model(o: Observed, now: datetime) -> ModelPlan | None:
         update={"model": None, "import_": None, "progress": None, "intent": None}
     )
     stage = next_stage(o.with_status(status).cm)
-    say = busy(stage, Reason.REGISTERING, f"Model {name} was deleted at Together: once more")
+    words = f"Model {name} was deleted at Together: once more"
+    if o.stranger:
+        words = (
+            f"status.model.id was that of {o.stranger}, which is not this object's by its name, "
+            f"{wanted_name(o.cm)}: beginning again"
+        )
+    say = busy(stage, Reason.REGISTERING, words)
     return planned(o, now, say, After(0), status=status)
 
 
@@ -90,7 +99,7 @@ def new_model(o: Observed) -> NewModel:
 def _found(o: Observed, now: datetime, model: Model) -> ModelPlan:
     """Found after the intent was sent, it is ours; otherwise only if it may be adopted."""
     ours = o.is_ours(o.intent(MODEL_INTENT))
-    if ours or o.cm.spec.adoption_policy == AdoptionPolicy.ADOPT:
+    if ours or (o.cm.spec.adoption_policy == AdoptionPolicy.ADOPT and not o.claimed_by):
         say = busy(IMPORT, Reason.IMPORTING, f"Model {model.name} is registered")
         status = registered(o.cm.status, model)
         if not ours and o.revision is not None and o.revision.validation == "SUCCESS":
@@ -100,5 +109,10 @@ def _found(o: Observed, now: datetime, model: Model) -> ModelPlan:
         f"A model named {model.name} is already at Together and is not this object's. Choose "
         "another spec.modelName, or set spec.adoptionPolicy to Adopt to take it over."
     )
+    if o.claimed_by:
+        message = (
+            f"Model {model.name} belongs to CustomModel {o.claimed_by}: choose another "
+            "spec.modelName for one of the two."
+        )
     say = Situation(Health.STALLED, Reason.NAME_TAKEN, message, REGISTER)
     return failed(o, now, say, o.cm.status.model_copy(update={"intent": None}))

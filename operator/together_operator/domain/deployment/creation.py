@@ -24,6 +24,8 @@ from together_operator.domain.deployment.observed import (
     Observed,
     has_deployment,
     has_endpoint,
+    is_known_endpoint,
+    is_our_endpoint,
     wanted_name,
 )
 from together_operator.domain.deployment.preflight import refusal
@@ -77,10 +79,19 @@ def waiting_for_model(o: Observed, now: datetime) -> DeploymentPlan | None:
 
 
 def lost_endpoint(o: Observed, now: datetime) -> DeploymentPlan | None:
-    """The row for an endpoint that was deleted behind our back: begin again."""
-    if not has_endpoint(o.md) or o.endpoint is not None:
+    """The row for an endpoint that was deleted behind our back: begin again.
+
+    One with another name is another object's: somebody has tampered with the status.
+    """
+    if not has_endpoint(o.md) or is_known_endpoint(o):
         return None
-    say = busy(DEPLOY, Reason.CREATING_ENDPOINT, "The endpoint was deleted at Together: once more")
+    words = "The endpoint was deleted at Together: once more"
+    if o.stranger:
+        words = (
+            f"status.endpoint.id was that of {o.stranger}, which is not this object's by its "
+            f"name, {wanted_name(o.md)}: beginning again"
+        )
+    say = busy(DEPLOY, Reason.CREATING_ENDPOINT, words)
     status = o.md.status.model_copy(
         update={"endpoint": None, "deployment": None, "intent": None, "ready_replicas": 0}
     )
@@ -109,8 +120,8 @@ def creating_endpoint(o: Observed, now: datetime) -> DeploymentPlan | None:
 
 
 def _found_endpoint(o: Observed, now: datetime, endpoint: Endpoint) -> DeploymentPlan:
-    ours = o.is_ours(o.intent(ENDPOINT_INTENT))
-    if ours or o.md.spec.adoption_policy == AdoptionPolicy.ADOPT:
+    adopts = o.md.spec.adoption_policy == AdoptionPolicy.ADOPT and not o.claimed_by
+    if is_our_endpoint(o) or adopts:
         say = busy(DEPLOY, Reason.CREATING_DEPLOYMENT, f"Endpoint {endpoint.name} is there")
         status = with_endpoint(o.md.status, endpoint)
         return planned(o, now, say, After(0), status=status)
@@ -118,6 +129,11 @@ def _found_endpoint(o: Observed, now: datetime, endpoint: Endpoint) -> Deploymen
         f"An endpoint named {endpoint.name} is already at Together and is not this object's. "
         "Choose another spec.endpointName, or set spec.adoptionPolicy to Adopt to take it over."
     )
+    if o.claimed_by:
+        message = (
+            f"Endpoint {endpoint.name} belongs to ModelDeployment {o.claimed_by}: choose another "
+            "spec.endpointName for one of the two."
+        )
     status = o.md.status.model_copy(update={"intent": None})
     return failed(o, now, stalled(DEPLOY, Reason.NAME_TAKEN, message), status)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 
 from together_operator.api.v1alpha1 import DeletionPolicy, ModelDeployment
@@ -16,9 +17,11 @@ from together_operator.domain.deployment.observed import (
     Observed,
     has_deployment,
     has_endpoint,
+    is_known_endpoint,
+    is_our_endpoint,
 )
 from together_operator.domain.deployment.removal import ending, taking_down
-from together_operator.domain.deployment.status import busy, planned
+from together_operator.domain.deployment.status import busy, planned, with_endpoint
 from together_operator.domain.outcome import After, Done
 from together_operator.domain.plan import (
     Plan,
@@ -42,20 +45,28 @@ def deleting(o: Observed, now: datetime) -> DeploymentPlan | None:
         return Plan(md.status, Done(), RemoveFinalizer(_left_behind(md)))
     if md.spec.deletion_policy == DeletionPolicy.RETAIN:
         return Plan(md.status, Done(), RemoveFinalizer())
-    ours = has_endpoint(md) or o.is_ours(o.intent(ENDPOINT_INTENT))
-    if o.endpoint is None or not ours:
+    endpoint = o.endpoint
+    if endpoint is None or not is_our_endpoint(o):
         return _settling(o, now, ENDPOINT_INTENT, known=has_endpoint(md)) or Plan(
             md.status, Done(), RemoveFinalizer()
         )
+    if not is_known_endpoint(o):
+        found = md.model_copy(update={"status": with_endpoint(md.status, endpoint)})
+        o = replace(o, md=found)
+    return _taking_down(o, now, endpoint)
+
+
+def _taking_down(o: Observed, now: datetime, endpoint: Endpoint) -> DeploymentPlan:
+    md = o.md
     if o.deployments:
-        return _removing(o, now, o.endpoint)
+        return _removing(o, now, endpoint)
     settling = _settling(o, now, DEPLOYMENT_INTENT, known=has_deployment(md))
     if settling is not None:
         return settling
-    if o.endpoint.placeholder:
+    if endpoint.placeholder:
         return Plan(md.status, Done(), RemoveFinalizer())
-    say = busy(DELETION, Reason.DELETING, f"Deleting endpoint {o.endpoint.name}")
-    return planned(o, now, say, After(o.process.soon), DeleteEndpoint(o.endpoint.id))
+    say = busy(DELETION, Reason.DELETING, f"Deleting endpoint {endpoint.name}")
+    return planned(o, now, say, After(o.process.soon), DeleteEndpoint(endpoint.id))
 
 
 def _left_behind(md: ModelDeployment) -> str:

@@ -23,6 +23,7 @@ from together_operator.domain.plan import (
     has_finalizer,
     is_deleting,
     is_released,
+    is_unseen,
     is_untouched,
 )
 from together_operator.domain.together import (
@@ -62,6 +63,9 @@ class Observed:
         model: the CustomModel that is referred to.
         configs: of that model; None when they were not looked at, because none has to be chosen.
         endpoint: the one with the id in status, else the one that carries the wanted name.
+        stranger: name of the endpoint with the id in status, if it is not named as this
+            object's is; `endpoint` is then the one that is.
+        claimed_by: `namespace/name` of another object that has what was found by name.
         deployments: ours on that endpoint; empty also when they were not looked at.
         rollouts: of that endpoint; empty also when only one of ours is there.
         events: about the one of ours that is starting, newest first.
@@ -77,6 +81,8 @@ class Observed:
     configs: tuple[Config, ...] | None = None
     instance_types: tuple[InstanceType, ...] = ()
     endpoint: Endpoint | None = None
+    stranger: str = ""
+    claimed_by: str = ""
     deployments: tuple[Deployment, ...] = ()
     rollouts: tuple[Rollout, ...] = ()
     events: tuple[EndpointEvent, ...] = ()
@@ -149,7 +155,8 @@ class Observed:
 
     def is_ours(self, intent: Intent | None) -> bool:
         """True when what is found under `intent` was created by it."""
-        return intent is not None and not is_untouched(intent, self.process, self.last_sent)
+        sent = intent is not None and not is_untouched(intent, self.process, self.last_sent)
+        return sent and not self.claimed_by
 
 
 def wanted_name(md: ModelDeployment) -> str:
@@ -167,11 +174,31 @@ def name_prefix(md: ModelDeployment, cluster_id: str) -> str:
     return derived_name(md.metadata.name, what, cluster_id, md.metadata.uid, limit=limit)
 
 
+def was_made_by(md: ModelDeployment, cluster_id: str, found: Deployment) -> bool:
+    """True for a deployment that this object made: nobody else derives its name."""
+    return found.name.rpartition("/")[2].startswith(f"{name_prefix(md, cluster_id)}-")
+
+
 def is_our_deployment(md: ModelDeployment, cluster_id: str, found: Deployment) -> bool:
     """True for one that this object made, or took over as its status says."""
-    bare, prefix = found.name.rpartition("/")[2], name_prefix(md, cluster_id)
     records = (md.status.deployment, md.status.previous)
-    return bare.startswith(f"{prefix}-") or any(r is not None and r.id == found.id for r in records)
+    known = any(record is not None and record.id == found.id for record in records)
+    return known or was_made_by(md, cluster_id, found)
+
+
+def is_known_endpoint(o: Observed) -> bool:
+    """True when the endpoint that was found is the one that status names."""
+    record = o.md.status.endpoint
+    return o.endpoint is not None and record is not None and record.id == o.endpoint.id
+
+
+def is_our_endpoint(o: Observed) -> bool:
+    """True when the endpoint that was found is ours: by status, by the intent that made it, or
+    (both can be lost) by a deployment on it whose name only this object derives."""
+    if o.endpoint is None:
+        return False
+    made = (was_made_by(o.md, o.process.cluster_id, d) for d in o.deployments)
+    return is_known_endpoint(o) or o.is_ours(o.intent(ENDPOINT_INTENT)) or any(made)
 
 
 def has_endpoint(md: ModelDeployment) -> bool:
@@ -228,7 +255,7 @@ def wanted_facts(md: ModelDeployment) -> frozenset[Fact]:
     if not has_finalizer(md):
         return frozenset()
     if is_deleting(md):
-        nothing = not has_endpoint(md) and md.status.intent is None
+        nothing = not has_endpoint(md) and md.status.intent is None and not is_unseen(md)
         if nothing or is_released(md) or md.spec.deletion_policy == DeletionPolicy.RETAIN:
             return frozenset()
         return frozenset({Fact.ENDPOINT, Fact.DEPLOYMENTS})
