@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.sim.scenarios import SCENARIOS
+from tests.sim.sweep import SCENARIOS
 from tests.sim.tally import TALLY
 
 

@@ -253,6 +253,30 @@ class Simulation:
                 rest = tuple(s for s in endpoint.traffic if s.deployment_id != deployment_id)
                 row.put(self.loop.time(), replace(endpoint, traffic=rest))
 
+    def restore(self, kind: str, name: str) -> None:
+        """An object is lost with its cluster, and comes back from a backup with its old status."""
+        self._go_on()
+        body = self.server.get(kind, Key(NAMESPACE, name))
+        assert body is not None
+        self.judge.lose(body["metadata"]["uid"])
+        self.people_act = True
+        try:
+            self.server.edit(
+                kind, Key(NAMESPACE, name), lambda lost: lost["metadata"].update(finalizers=[])
+            )
+            self.server.delete(kind, Key(NAMESPACE, name))
+            metadata = {k: body["metadata"][k] for k in ("name", "namespace", "finalizers")}
+            new = self.server.create({**body, "metadata": metadata})
+            self.server.write_status(kind, new, body["status"])
+        finally:
+            self.people_act = False
+
+    def reason(self, kind: str, key: Key) -> str:
+        """Reason of an object's Ready condition."""
+        body = self.server.get(kind, key)
+        found = condition(body, "Ready") if body is not None else None
+        return str(found["reason"]) if found is not None else ""
+
     # Waiting.
 
     async def sleep(self, seconds: float) -> None:

@@ -7,11 +7,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from tests.sim.scenarios import SCENARIOS
+from tests.sim import scenarios, tampering
 from tests.sim.simulation import Outcome, Simulation
 from tests.support.fakes.api_server import Weather
 from tests.support.fakes.network import KILLS, Call, Fault, applicable
 
+SCENARIOS = {**scenarios.SCENARIOS, **tampering.SCENARIOS}
 SEED = "1"
 SPARE_CALLS = 120
 """How many calls more than the undisturbed run one with faults may make, besides twice as many."""

@@ -6,9 +6,9 @@ import pytest
 import structlog
 
 from tests.sim.manifests import HUB_TOKEN, custom_model, hugging_face, private_repository
-from tests.sim.scenarios import SCENARIOS, furnish
+from tests.sim.scenarios import furnish
 from tests.sim.simulation import MODEL, Script, Simulation
-from tests.sim.sweep import stormy
+from tests.sim.sweep import SCENARIOS, stormy
 from together_operator.domain.together import NewModel
 from together_operator.engine.store import Key
 

@@ -14,9 +14,8 @@ from typing import Any
 import pytest
 
 from tests.sim import sweep
-from tests.sim.scenarios import SCENARIOS
 from tests.sim.simulation import Simulation
-from tests.sim.sweep import Case
+from tests.sim.sweep import SCENARIOS, Case
 from together_operator.domain.custom_model.actions import DeleteModel
 from together_operator.domain.plan import Plan, RemoveFinalizer
 from together_operator.reconcilers.custom_model import CustomModelReconciler

@@ -15,12 +15,11 @@ from functools import lru_cache
 import pytest
 
 from tests.sim import sweep
-from tests.sim.scenarios import SCENARIOS
-from tests.sim.sweep import Case
+from tests.sim.sweep import SCENARIOS, Case
 from tests.sim.tally import TALLY, floors
 
 EXHAUSTIVE = bool(os.environ.get("SIM_EXHAUSTIVE"))
-EVERY_FAULT, EVERY_DELETION, EVERY_TWICE = 11, 5, 251
+EVERY_FAULT, EVERY_DELETION, EVERY_TWICE = 17, 5, 251
 """One of so many is run; primes to each other and to the numbers of faults a call."""
 
 STORMS, SHARE = 3, 0.08
