@@ -26,6 +26,8 @@ def is_settled(body: Mapping[str, Any]) -> bool:
     return (
         status.get("observedGeneration") == metadata.get("generation")
         and status.get("phase") in _SETTLED
+        # A restored object's status was written for another one, whose things it names.
+        and status.get("objectUID") in (None, metadata.get("uid"))
         and FINALIZER in metadata.get("finalizers", ())
         and not metadata.get("deletionTimestamp")
         and not any(status.get(name) for name in _UNDER_WAY)

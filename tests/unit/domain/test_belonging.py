@@ -13,6 +13,7 @@ from together_operator.api.v1alpha1 import (
     ModelDeployment,
     ModelDeploymentStatus,
 )
+from together_operator.domain import glance
 from together_operator.domain.custom_model import decide
 from together_operator.domain.custom_model.actions import DeleteModel
 from together_operator.domain.deployment import decide as decide_deployment
@@ -26,6 +27,20 @@ def test_a_status_that_was_written_for_another_object_counts_for_nothing() -> No
     restored = s.given(s.registered(), object_uid="uid-of-long-ago")
     assert with_own_status(restored).status.model is None
     assert with_own_status(restored).status.observed_generation == -1
+
+
+@pytest.mark.parametrize(("uid", "settled"), [("uid-1", True), ("uid-of-long-ago", False)])
+def test_a_restored_object_is_not_settled_at_a_glance(uid: str, settled: bool) -> None:
+    body = {
+        "metadata": {"uid": "uid-1", "generation": 1, "finalizers": [FINALIZER]},
+        "status": {
+            "observedGeneration": 1,
+            "phase": "Ready",
+            "model": {"id": "ml_1"},
+            "objectUID": uid,
+        },
+    }
+    assert glance.is_settled(body) is settled
 
 
 @pytest.mark.parametrize("uid", [None, "uid-1"])
