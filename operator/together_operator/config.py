@@ -93,6 +93,10 @@ class Config(BaseSettings):
     log_format: Literal["console", "json"] | None = Field(
         default=None, description="Of the log; default: console on a terminal, else json."
     )
+    tracing: bool = Field(
+        default=False,
+        description="OpenTelemetry traces, to where OTEL_EXPORTER_OTLP_ENDPOINT says.",
+    )
     lease_namespace: str = Field(
         default="default",
         validation_alias=AliasChoices(f"{PREFIX}LEASE_NAMESPACE", "POD_NAMESPACE"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from together_operator import app
+from together_operator import __version__, app, tracing
 from together_operator.config import ConfigError, load
 from together_operator.telemetry import configure_logging
 
@@ -17,4 +17,9 @@ def run_command() -> None:
     except ConfigError as error:
         raise click.ClickException(str(error)) from None
     configure_logging(config.log_format)
+    if config.tracing:
+        try:
+            tracing.start(__version__)
+        except tracing.TracingUnavailableError as error:
+            raise click.ClickException(f"TOGETHER_OPERATOR_TRACING: {error}") from None
     app.run(config)

@@ -33,6 +33,7 @@ from together_operator.domain.plan import (
 from together_operator.engine.store import Body, Key, Store
 from together_operator.ports import Events, Gate, Objects
 from together_operator.reconcilers.ledger import Ledger
+from together_operator.tracing import span
 
 log = structlog.get_logger(__name__)
 
@@ -70,6 +71,7 @@ class Reconciler(ABC, Generic[R, S, Seen, A]):
         self.world = world
         self.objects = objects
         self.store = store
+        self._count = 0
 
     # What a kind has to say.
 
@@ -117,6 +119,15 @@ class Reconciler(ABC, Generic[R, S, Seen, A]):
 
     async def __call__(self, key: Key) -> Outcome:
         """Bring one object a step further."""
+        self._count += 1
+        run = f"{self.world.process.holder.rpartition('-')[2]}-{self._count}"
+        with (
+            structlog.contextvars.bound_contextvars(reconcile=run),
+            span("reconcile", object=str(key), reconcile=run),
+        ):
+            return await self._reconcile_at_all(key)
+
+    async def _reconcile_at_all(self, key: Key) -> Outcome:
         try:
             return await self._reconcile_or_look_again(key)
         except StageError as error:
@@ -184,27 +195,32 @@ class Reconciler(ABC, Generic[R, S, Seen, A]):
         )
         if isinstance(action, AddFinalizer):
             await self._set_finalizers(body, (*resource.metadata.finalizers, FINALIZER))
+            say.info("action", outcome="done", seconds=_since(started))
             return outcome
         if isinstance(action, RemoveFinalizer):
-            return await self._release(key, body, resource, action)
+            after = await self._release(body, resource, action)
+            left = {"left_behind": action.left_behind} if action.left_behind else {}
+            say.info("action", outcome="done", seconds=_since(started), **left)
+            return after
         try:
-            fold = await self.act(resource, action)
+            with span(type(action).__name__, kind=resource.kind, object=str(key)):
+                fold = await self.act(resource, action)
         except StageError as error:
-            say.warning("action failed", error=str(error), seconds=_since(started))
+            failed = type(error.error).__name__
+            say.warning("action", outcome=failed, error=str(error), seconds=_since(started))
             return await self._failed(key, body, resource, error)
-        say.info("acted", seconds=_since(started))
+        say.info("action", outcome="done", seconds=_since(started))
         if fold is not None:
             await self._record_result(key, body, fold)
             self.world.ledger.forget(resource.metadata.uid)
         return outcome
 
-    async def _release(self, key: Key, body: Body, resource: R, action: RemoveFinalizer) -> Outcome:
+    async def _release(self, body: Body, resource: R, action: RemoveFinalizer) -> Outcome:
         if action.left_behind:
             message = f"Released on request; left behind: {action.left_behind}."
             self.world.events.publish(body, warning=True, reason="Released", message=message)
         rest = [name for name in resource.metadata.finalizers if name != FINALIZER]
         after = await self._set_finalizers(body, rest)
-        log.info("released", kind=resource.kind, object=str(key))
         if after is not None and after["metadata"].get("finalizers"):
             return After(0)
         self.world.ledger.forget(resource.metadata.uid)
@@ -266,6 +282,15 @@ class Reconciler(ABC, Generic[R, S, Seen, A]):
         if new is None or (old is not None and old.reason == new.reason):
             return
         stalled = any(c.type == "Stalled" and c.status == "True" for c in after)
+        # The same words as the event's, so that one leads to the other.
+        log.info(
+            "told",
+            kind=body["kind"],
+            object=f"{body['metadata']['namespace']}/{body['metadata']['name']}",
+            generation=body["metadata"].get("generation"),
+            reason=new.reason,
+            message=new.message,
+        )
         self.world.events.publish(body, warning=stalled, reason=new.reason, message=new.message)
 
     def _delay(self, error: StageError) -> float:

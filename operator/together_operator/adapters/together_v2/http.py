@@ -22,6 +22,7 @@ from together_operator.adapters.rate_limit import RateLimiter
 from together_operator.adapters.together_v2 import messages
 from together_operator.domain import errors
 from together_operator.ports import Priority
+from together_operator.tracing import span
 
 Method = Literal["GET", "POST", "PATCH", "DELETE"]
 Json = dict[str, Any]
@@ -156,7 +157,8 @@ class ApiClient:
     async def _answer(self, request: Request) -> _Answer:
         """A successful answer."""
         async with self._limiter.slot(request.priority):
-            answer = await self._exchange(request)
+            with span(f"Together {request.method} {request.resource}"):
+                answer = await self._exchange(request)
         code = answer.status if isinstance(answer, _Answer) else type(answer).__name__
         self._on_call(request.method, request.resource, str(code))
         if not isinstance(answer, _Answer):
