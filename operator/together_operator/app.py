@@ -7,7 +7,6 @@ import contextlib
 import random
 import signal
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,16 +17,14 @@ import structlog
 import uvloop
 from kubernetes.aio import client
 from kubernetes.aio import config as kube_config
-from pydantic import SecretStr
 
 from together_operator.adapters.hub import HuggingFaceHub
 from together_operator.adapters.inspector import SourceInspector
 from together_operator.adapters.jobs import KubeJobs
 from together_operator.adapters.kube import KubeObjects, KubeSecrets, cluster_id
 from together_operator.adapters.s3 import S3Archives
-from together_operator.adapters.together_v1 import TogetherV1
-from together_operator.adapters.together_v2 import TogetherV2, connections
-from together_operator.adapters.together_v2.http import OnCall
+from together_operator.adapters.together import connector
+from together_operator.adapters.together_v2 import connections
 from together_operator.config import Config
 from together_operator.controllers import (
     CUSTOM_MODELS,
@@ -39,7 +36,6 @@ from together_operator.controllers import (
 from together_operator.domain.backoff import Backoff
 from together_operator.domain.plan import Process
 from together_operator.engine.runner import Runner, Settings
-from together_operator.ports import ModelProvider
 from together_operator.reconcilers.orphans import Comparison, OrphanWatch
 from together_operator.shell import watch
 from together_operator.shell.health import HealthServer
@@ -226,20 +222,6 @@ class Operator:
         for runner in self.runners:
             self.metrics.queue_depth.labels(runner.kind).set(len(runner.queue))
             self.metrics.objects.labels(runner.kind).set(len(runner.store))
-
-
-def connector(
-    config: Config, http: httpx.AsyncClient, on_call: OnCall = lambda *_: None
-) -> Callable[[SecretStr], ModelProvider]:
-    """What makes a provider for an API key, in the version of the API that is configured."""
-    url = str(config.base_url).rstrip("/")
-
-    def connect(key: SecretStr) -> ModelProvider:
-        if config.api_version == "v1":
-            return TogetherV1(key, url, http=http, on_call=on_call)
-        return TogetherV2(key, url, project_id=config.project_id, http=http, on_call=on_call)
-
-    return connect
 
 
 async def load_kube_config() -> None:

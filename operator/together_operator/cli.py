@@ -7,6 +7,12 @@ import click
 from together_operator import __version__
 
 _LAZY = {
+    "completion": "together_operator.commands.completion:completion_command",
+    "cost": "together_operator.commands.cost:cost_command",
+    "export": "together_operator.commands.export:export_command",
+    "plan": "together_operator.commands.plan:plan_command",
+    "status": "together_operator.commands.status:status_command",
+    "why": "together_operator.commands.why:why_command",
     "run": "together_operator.run_cli:run_command",
     "archive": "together_operator.archive_cli:archive_command",
     "orphans": "together_operator.orphans_cli:orphans_command",
@@ -38,3 +44,9 @@ def main() -> None:
     """Entry point of the console script; usage errors exit with 64 (sysexits EX_USAGE)."""
     click.UsageError.exit_code = 64
     cli(prog_name="together-operator")
+
+
+def kubectl_main() -> None:
+    """Entry point as a plugin of kubectl: `kubectl together …`."""
+    click.UsageError.exit_code = 64
+    cli(prog_name="kubectl together")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -13,7 +13,7 @@ from together_operator.api.v1alpha1 import CustomModel, ModelDeployment
 from together_operator.domain.archive_manifest import HUB_ENDPOINT
 from together_operator.domain.glance import is_settled
 from together_operator.domain.plan import Process, with_own_status
-from together_operator.engine.runner import Meter, Runner, Settings
+from together_operator.engine.runner import Meter, Reconcile, Runner, Settings
 from together_operator.engine.store import Body, Key, Store
 from together_operator.ports import (
     ArchiveStore,
@@ -115,6 +115,10 @@ class Controllers:
         reconcile_deployment = DeploymentReconciler(
             world, ports.deployments, self.deployments, self.accounts, self._find_model
         )
+        self.reconcile: Mapping[str, Reconcile] = {
+            CUSTOM_MODELS: reconcile_model,
+            MODEL_DEPLOYMENTS: reconcile_deployment,
+        }
         self._model_runner = Runner(
             CUSTOM_MODELS, reconcile_model, self.models, settings, meter, chance.rng, is_settled
         )

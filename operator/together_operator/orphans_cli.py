@@ -16,8 +16,9 @@ from rich.console import Console
 from rich.table import Table
 
 from together_operator.adapters.kube import KubeObjects, KubeSecrets, cluster_id
+from together_operator.adapters.together import connector
 from together_operator.adapters.together_v2 import connections
-from together_operator.app import connector, load_kube_config
+from together_operator.app import load_kube_config
 from together_operator.config import Config, ConfigError, load
 from together_operator.controllers import CUSTOM_MODELS, MODEL_DEPLOYMENTS
 from together_operator.domain.errors import Forbidden, OperatorError, Unauthorized

@@ -131,7 +131,10 @@ class SupportedModel:
 
 @dataclass(frozen=True, slots=True)
 class Import:
-    """A remote upload, without the URL and the token that the API echoes."""
+    """A remote upload, without the signature and the token that the API echoes.
+
+    `source` is what was fetched, without parameters or user; empty where it isn't known.
+    """
 
     id: str
     model_id: str
@@ -140,6 +143,7 @@ class Import:
     restarts: int = 0
     max_restarts: int = 0
     created_at: datetime | None = None
+    source: str = ""
 
 
 @dataclass(frozen=True, slots=True)

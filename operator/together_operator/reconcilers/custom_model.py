@@ -296,7 +296,8 @@ class CustomModelReconciler(Reconciler[CustomModel, Status, Observed, actions.Ac
                 observed.MODEL_INTENT,
                 lambda: account.provider.create_model(action.new),
             )
-        account.models.put(model)
+        if not model.placeholder:  # what is not there must not seem to be, once it was imported
+            account.models.put(model)
         return lambda before: status.registered(before, model)
 
     async def _update_model(self, cm: CustomModel, action: actions.UpdateModel) -> None:

@@ -278,7 +278,8 @@ class DeploymentReconciler(Reconciler[ModelDeployment, Status, Observed, actions
             observed.ENDPOINT_INTENT,
             lambda: account.provider.create_endpoint(name),
         )
-        account.endpoints.put(endpoint)
+        if not endpoint.placeholder:
+            account.endpoints.put(endpoint)
         return lambda before: status.with_endpoint(before, endpoint)
 
     async def _create_deployment(

@@ -7,6 +7,7 @@ enums are fully qualified.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from urllib.parse import urlsplit
 
 from together_operator.adapters.together_v2.fields import (
     Json,
@@ -82,7 +83,17 @@ def import_job(data: Json, secrets: Sequence[str] = ()) -> Import:
         restarts=integer_of(data, "restartCount"),
         max_restarts=integer_of(data, "maxRestarts"),
         created_at=time_of(data, "createdAt"),
+        source=_place(url),
     )
+
+
+def _place(url: object) -> str:
+    """A URL without user, parameters and fragment, where signatures and tokens are."""
+    try:
+        parts = urlsplit(url) if isinstance(url, str) else None
+    except ValueError:
+        return ""
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}" if parts else ""
 
 
 def supported_models(data: Json) -> list[SupportedModel]:

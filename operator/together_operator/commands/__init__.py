@@ -1,0 +1,1 @@
+"""The commands for people who look: `plan`, `status`, `why`, `export` and `cost`."""

@@ -1,0 +1,132 @@
+"""`together-operator status`: every object of ours with its progress, live if wanted."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from together_operator.commands.cluster import PLURALS, Cluster, Where, connected, where_options
+from together_operator.commands.output import document, output_option, table
+from together_operator.domain.errors import OperatorError
+from together_operator.domain.text import human_duration
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+Body = Mapping[str, Any]
+SECONDS = 2.0
+_COLUMNS = ("NAMESPACE", "OBJECT", "STATUS", "PROGRESS", "WHAT", "$/HOUR", "AGE")
+
+
+@click.command("status")
+@click.option("-w", "--watch", is_flag=True, help="Keep the table up to date until Ctrl-C.")
+@where_options
+@output_option
+def status_command(
+    watch: bool,
+    namespace: str | None,
+    context: str | None,
+    kubeconfig: str | None,
+    output: str,
+) -> None:
+    """Show all models and deployments, of all namespaces or of one."""
+    if watch and output != "table":
+        raise click.UsageError("--watch prints a table: leave --output out")
+    where = Where(kubeconfig, context, namespace)
+    try:
+        asyncio.run(_watch(where) if watch else _once(where, output))
+    except OperatorError as error:
+        raise click.ClickException(str(error)) from None
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
+
+
+async def _once(where: Where, output: str) -> None:
+    async with connected(where) as cluster:
+        bodies = await _all(cluster, where.namespace)
+    lines = [line(body, datetime.now(UTC)) for body in bodies]
+    if output != "table":
+        document(lines, output)
+        return
+    if not lines:
+        click.echo("No models and no deployments.", err=True)
+        return
+    table(_COLUMNS, [_row(entry) for entry in lines], right=(5,))
+
+
+async def _watch(where: Where) -> None:
+    from rich.live import Live
+
+    async with connected(where) as cluster:
+        with Live(auto_refresh=False) as live:
+            while True:
+                bodies = await _all(cluster, where.namespace)
+                now = datetime.now(UTC)
+                live.update(_table([line(body, now) for body in bodies]), refresh=True)
+                await asyncio.sleep(SECONDS)
+
+
+async def _all(cluster: Cluster, namespace: str | None) -> list[Body]:
+    found = [body for kind in PLURALS for body in await cluster.objects(kind, namespace)]
+    return sorted(found, key=lambda b: (b["metadata"]["namespace"], b["metadata"]["name"]))
+
+
+def line(body: Body, now: datetime) -> dict[str, Any]:
+    """What is shown of an object, for programs."""
+    metadata, status = body["metadata"], body.get("status") or {}
+    ready: Body = next((c for c in status.get("conditions") or () if c["type"] == "Ready"), {})
+    progress = status.get("progress") or {}
+    created = datetime.fromisoformat(metadata["creationTimestamp"])
+    name = (status.get("endpoint") or status.get("model") or {}).get("name", "")
+    return {
+        "namespace": metadata["namespace"],
+        "kind": body["kind"],
+        "name": metadata["name"],
+        "ready": ready.get("status") == "True",
+        "status": ready.get("reason", "Unseen"),
+        "message": ready.get("message", "No operator has looked at it yet"),
+        "percent": progress.get("percent"),
+        "progress": status.get("replicasText") or progress.get("text") or "",
+        "together": name,
+        "dollarsPerHour": (status.get("cost") or {}).get("perHour"),
+        "ageSeconds": int((now - created).total_seconds()),
+    }
+
+
+def _row(entry: Mapping[str, Any]) -> list[str]:
+    from rich.markup import escape
+
+    return [
+        entry["namespace"],
+        f"{entry['kind'].lower()}/{entry['name']}",
+        _status(entry),
+        entry["progress"],
+        escape(entry["together"] if entry["ready"] else entry["message"]),
+        entry["dollarsPerHour"] or "",
+        human_duration(entry["ageSeconds"]),
+    ]
+
+
+def _status(entry: Mapping[str, Any]) -> str:
+    return f"[{'green' if entry['ready'] else 'yellow'}]{entry['status']}[/]"
+
+
+def _table(entries: Sequence[Mapping[str, Any]]) -> Table:
+    """The live table, where a percentage is a bar."""
+    from rich.progress_bar import ProgressBar
+    from rich.table import Table
+
+    shown = Table(box=None, pad_edge=False, header_style="bold")
+    for column in _COLUMNS:
+        shown.add_column(column, justify="right" if column == "$/HOUR" else "left")
+    for entry in entries:
+        cells: list[Any] = list(_row(entry))
+        moving = entry["percent"] is not None and not entry["ready"]
+        if moving:
+            cells[3] = ProgressBar(total=100, completed=entry["percent"], width=20)
+        shown.add_row(*cells)
+    return shown

@@ -1,0 +1,167 @@
+"""`together-operator why`: the chain of causes behind an object that is not ready."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+
+from together_operator.commands.causes import Cause, Seen, causes
+from together_operator.commands.cluster import Cluster, Where, connected, where_options
+from together_operator.commands.output import document, output_option
+from together_operator.domain.archive_job import OWNER_LABEL
+from together_operator.domain.errors import Forbidden, NotFound, OperatorError
+
+Body = Mapping[str, Any]
+LEASE = "together-operator"
+_KINDS = {
+    word: kind
+    for kind, words in {
+        "CustomModel": ("custommodel", "custommodels", "cmodel"),
+        "ModelDeployment": ("modeldeployment", "modeldeployments", "mdeploy"),
+    }.items()
+    for word in words
+}
+
+
+@click.command("why")
+@click.argument("name", metavar="KIND/NAME")
+@click.option("--lease", default=LEASE, show_default=True, help="Name of the operator's Lease.")
+@where_options
+@output_option
+def why_command(
+    name: str,
+    lease: str,
+    namespace: str | None,
+    context: str | None,
+    kubeconfig: str | None,
+    output: str,
+) -> None:
+    """Say why an object is not ready: the true cause first, then what follows from it.
+
+    KIND/NAME is such as custommodel/minilm or modeldeployment/minilm. What the object rests on is
+    looked at, too: its model, the Job that packs its source and the Job's pod, what Together says,
+    and whether the operator runs.
+    """
+    word, _, bare = name.partition("/")
+    kind = _KINDS.get(word.partition(".")[0].lower())
+    if kind is None or not bare:
+        raise click.UsageError("write custommodel/NAME or modeldeployment/NAME")
+    where = Where(kubeconfig, context, namespace)
+    try:
+        seen = asyncio.run(_look(where, kind, bare, lease))
+    except OperatorError as error:
+        raise click.ClickException(str(error)) from None
+    chain = causes(seen)
+    if output != "table":
+        document([_document(cause) for cause in chain], output)
+        return
+    if not chain:
+        ready = next(c for c in seen.subject["status"]["conditions"] if c["type"] == "Ready")
+        click.echo(f"{name} is ready: {ready['message']}")
+        return
+    for number, cause in enumerate(chain):
+        _print(cause, number)
+
+
+def _print(cause: Cause, number: int) -> None:
+    arrow = "" if number == 0 else "  " * (number - 1) + "└─ so "
+    click.echo(f"{arrow}{click.style(cause.where, bold=True)}: ", nl=False)
+    click.echo(click.style(cause.reason, fg="red" if number == 0 else "yellow"))
+    indent = "  " * (number + 1)
+    for text, colour in ((cause.message, None), (cause.remedy, "green")):
+        if text:
+            click.echo(indent + click.style(text, fg=colour))
+
+
+def _document(cause: Cause) -> dict[str, str]:
+    return {
+        "where": cause.where,
+        "reason": cause.reason,
+        "message": cause.message,
+        "remedy": cause.remedy,
+    }
+
+
+async def _look(where: Where, kind: str, name: str, lease: str) -> Seen:
+    async with connected(where) as cluster:
+        body = await cluster.object(kind, cluster.namespace, name)
+        if body is None:
+            raise click.ClickException(f"There is no {kind} {cluster.namespace}/{name}")
+        model, users = body if kind == "CustomModel" else None, list[Body]()
+        if kind == "ModelDeployment":
+            reference = (body["spec"].get("modelRef") or {}).get("name")
+            model = await cluster.object("CustomModel", cluster.namespace, reference or "-")
+        else:
+            deployed = await cluster.objects("ModelDeployment", cluster.namespace)
+            users = [d for d in deployed if (d["spec"].get("modelRef") or {}).get("name") == name]
+        jobs, pods, events = await _archive(cluster, model)
+        known, found = await _lease(cluster, lease)
+        return Seen(
+            subject=body,
+            now=datetime.now(UTC),
+            model=model if kind == "ModelDeployment" else None,
+            users=users,
+            jobs=jobs,
+            pods=pods,
+            events=events,
+            lease=found,
+            lease_known=known,
+        )
+
+
+async def _archive(
+    cluster: Cluster, model: Body | None
+) -> tuple[list[Body], list[Body], list[Body]]:
+    """Jobs, pods and events of a model's archive, the newest first; what may not be read is not."""
+    if model is None:
+        return [], [], []
+    selector = f"{OWNER_LABEL}={model['metadata']['uid']}"
+    jobs = await _listed(cluster, "Job", selector)
+    pods = await _listed(cluster, "Pod", selector) if jobs else []
+    uids = {body["metadata"].get("uid") for body in (*jobs, *pods)}
+    events = await _listed(cluster, "Event", "") if jobs else []
+    return jobs, pods, [e for e in events if (e.get("involvedObject") or {}).get("uid") in uids]
+
+
+async def _listed(cluster: Cluster, kind: str, selector: str) -> list[Body]:
+    from kubernetes.aio import client
+
+    from together_operator.adapters.kube import translated
+
+    core = client.CoreV1Api(cluster.api)
+    read: Any = {
+        "Job": client.BatchV1Api(cluster.api).list_namespaced_job,
+        "Pod": core.list_namespaced_pod,
+        "Event": core.list_namespaced_event,
+    }[kind]
+    try:
+        with translated():
+            answer = await read(cluster.namespace, label_selector=selector)
+    except (Forbidden, NotFound):
+        return []
+    items = cluster.api.sanitize_for_serialization(answer).get("items") or []
+    bodies = [{"kind": kind, **item} for item in items]
+    return sorted(bodies, key=lambda b: str(b["metadata"].get("creationTimestamp")), reverse=True)
+
+
+async def _lease(cluster: Cluster, name: str) -> tuple[bool, Body | None]:
+    """(whether it may be read, the Lease that was renewed last), wherever it is."""
+    from kubernetes.aio import client
+
+    from together_operator.adapters.kube import translated
+
+    selector = f"metadata.name={name}"
+    try:
+        with translated():
+            answer: Any = await client.CoordinationV1Api(cluster.api).list_lease_for_all_namespaces(
+                field_selector=selector
+            )
+    except Forbidden:
+        return False, None
+    leases = cluster.api.sanitize_for_serialization(answer).get("items") or []
+    newest = max(leases, key=lambda b: str(b["spec"].get("renewTime")), default=None)
+    return True, newest
