@@ -108,7 +108,8 @@ class Controllers:
             inspector=ports.inspector,
             source_seconds=source_seconds,
         )
-        world = World(process, ports.gate, ports.events, Ledger(chance.now), chance.now, chance.rng)
+        ledger = Ledger(chance.now, ports.gate.is_held)
+        world = World(process, ports.gate, ports.events, ledger, chance.now, chance.rng)
         reconcile_model = CustomModelReconciler(
             world, ports.models, self.models, outside, self._users
         )

@@ -59,6 +59,10 @@ class Judge:
         """An object is lost with its cluster; what it had at Together stays there."""
         self._let_go.add(uid)
 
+    def keep(self, uid: str) -> None:
+        """An object has its finalizer again: from now on nothing of it may be left."""
+        self._let_go.discard(uid)
+
     # Kubernetes.
 
     def on_change(self, change: Change) -> None:

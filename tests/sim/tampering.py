@@ -117,9 +117,12 @@ async def forced_finalizer(sim: Simulation) -> None:
     await sim.until(lambda: bool(sim.status(MODEL, "m").get("model")), "a model")
     body = sim.get(MODEL, "m")
     assert body is not None
-    sim.judge.unguarded.add(body["metadata"]["uid"])
+    uid = body["metadata"]["uid"]
+    sim.judge.unguarded.add(uid)
+    sim.judge.lose(uid)  # should somebody delete it now, nothing could hold it
     sim.edit(MODEL, "m", lambda body: body["metadata"].update(finalizers=[]))
     await sim.until(lambda: bool(_finalizers(sim)), "the finalizer again")
+    sim.judge.keep(uid)
     await sim.ready(MODEL, "m")
 
 

@@ -211,8 +211,9 @@ class Reconciler(ABC, Generic[R, S, Seen, A]):
             return await self._failed(key, body, resource, error)
         say.info("action", outcome="done", seconds=_since(started))
         if fold is not None:
-            await self._record_result(key, body, fold)
-            self.world.ledger.forget(resource.metadata.uid)
+            stored = await self._record_result(key, body, fold)
+            if stored.intent is None:  # else it was another action's result
+                self.world.ledger.forget(resource.metadata.uid)
         return outcome
 
     async def _release(self, body: Body, resource: R, action: RemoveFinalizer) -> Outcome:
@@ -248,19 +249,21 @@ class Reconciler(ABC, Generic[R, S, Seen, A]):
         self._tell(after, self.status_of(resource).conditions, status.conditions)
         return after
 
-    async def _record_result(self, key: Key, body: Body, fold: Callable[[S], S]) -> None:
+    async def _record_result(self, key: Key, body: Body, fold: Callable[[S], S]) -> S:
         """Store what an action led to, whatever happened to the object meanwhile."""
         for last in (*[False] * (RECORD_TRIES - 1), True):
             resource = with_own_status(self.parse(body))
+            status = fold(self.status_of(resource))
             try:
-                await self._record(body, resource, fold(self.status_of(resource)))
+                await self._record(body, resource, status)
             except Conflict:
                 live = await self._live(key)
                 if live is None or last or live["metadata"]["uid"] != body["metadata"]["uid"]:
                     raise
                 body = live
             else:
-                return
+                return status
+        raise AssertionError("the last try ends the loop")
 
     async def _set_finalizers(self, body: Body, finalizers: Sequence[str]) -> Body | None:
         after = await self.objects.set_finalizers(body, finalizers)

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TypeVar
 
 from together_operator.api.v1alpha1 import Intent
-from together_operator.domain.errors import Ambiguous, OperatorError
+from together_operator.domain.errors import Ambiguous, OperatorError, Unavailable
 
 T = TypeVar("T")
 
@@ -17,10 +17,17 @@ class Ledger:
 
     It need not outlive the process: another process has another holder in its intents and so
     distrusts every intent that it finds.
+
+    Args:
+        clock: the wall clock, in UTC.
+        may_send: false once another process may act.
     """
 
-    def __init__(self, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self, clock: Callable[[], datetime], may_send: Callable[[], bool] = lambda: True
+    ) -> None:
         self._clock = clock
+        self._may_send = may_send
         self._sent: dict[tuple[str, str], datetime] = {}
 
     def last_sent(self, uid: str, intent: Intent | None) -> datetime | None:
@@ -33,7 +40,13 @@ class Ledger:
         """Send a create. It stays in the ledger unless it definitely did not happen.
 
         The caller forgets the object's entries once the result is stored.
+
+        Raises:
+            Unavailable: another process may act by now; nothing was sent. What had to be read
+                first (a Secret, a signature) may have taken longer than the Lease.
         """
+        if not self._may_send():
+            raise Unavailable("Another process may act by now: nothing was sent")
         before = self._sent.get((uid, kind))
         self._sent[(uid, kind)] = self._clock()
         try:

@@ -95,6 +95,8 @@ def lost_endpoint(o: Observed, now: datetime) -> DeploymentPlan | None:
     status = o.md.status.model_copy(
         update={"endpoint": None, "deployment": None, "intent": None, "ready_replicas": 0}
     )
+    if o.endpoint is not None and is_our_endpoint(o):
+        status = with_endpoint(status, o.endpoint)
     return planned(o, now, say, After(0), status=status)
 
 
