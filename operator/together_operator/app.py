@@ -88,6 +88,9 @@ class Operator:
                 )
                 await health.start(self.config.http_port)
                 log.info("started", http_port=health.port, identity=self.config.identity)
+                # Before the Lease is there: where CPU is short, loading it afterwards kept the
+                # event loop from renewing in time.
+                await asyncio.to_thread(HuggingFaceHub.preload)
                 try:
                     await self._run(Connections(api, http, threads), gate)
                 finally:
@@ -178,7 +181,6 @@ class Operator:
 
         hub_endpoint = str(config.hub_endpoint).rstrip("/")
         hub = HuggingFaceHub(hub_endpoint, threads)
-        threads.submit(hub.preload)
         models, deployments = (
             KubeObjects(api, plural) for plural in (CUSTOM_MODELS, MODEL_DEPLOYMENTS)
         )

@@ -393,14 +393,15 @@ def test_any_course_of_events_is_as_the_model_says(course: list[tuple[str, Any, 
                     queue.add(one, two)
                     model.add(one, two, at)
                 case "add_after":
-                    seconds = two / 7 + step / 10000
+                    # Steps are at whole milliseconds: a delay ends between them, each at its own.
+                    seconds = round(two / 7, 3) + 0.0005 + step / 100_000
                     queue.add_after(one, seconds)
                     model.add_after(one, seconds, at)
                 case "take" if model.order:
                     key, since = model.take()
                     found, waited = await queue.get()
                     assert found == key
-                    assert waited == pytest.approx(at - since)
+                    assert waited == pytest.approx(at - since, abs=1e-6)
                 case "done" if model.working:
                     key = sorted(model.working)[one % len(model.working)]
                     queue.done(key)
