@@ -21,7 +21,7 @@ from kubernetes.aio import config as kube_config
 from together_operator.adapters.hub import HuggingFaceHub
 from together_operator.adapters.inspector import SourceInspector
 from together_operator.adapters.jobs import KubeJobs
-from together_operator.adapters.kube import KubeObjects, KubeSecrets, cluster_id
+from together_operator.adapters.kube import KubeConfigMaps, KubeObjects, KubeSecrets, cluster_id
 from together_operator.adapters.s3 import S3Archives
 from together_operator.adapters.together import connector
 from together_operator.adapters.together_v2 import connections
@@ -37,6 +37,7 @@ from together_operator.domain.backoff import Backoff
 from together_operator.domain.plan import Process
 from together_operator.engine.runner import Runner, Settings
 from together_operator.reconcilers.orphans import Comparison, OrphanWatch
+from together_operator.reconcilers.spending import Limits
 from together_operator.shell import watch
 from together_operator.shell.health import HealthServer
 from together_operator.shell.lease import LeaseGate
@@ -74,6 +75,7 @@ class Operator:
         self.events = watch.KopfEvents()
         self.runners: tuple[Runner, ...] = ()
         self.orphans: OrphanWatch | None = None
+        self._controllers: Controllers | None = None
         self._watching = False
 
     async def run(self) -> None:
@@ -110,6 +112,7 @@ class Operator:
             self.metrics.leader.set(1)
             controllers = await self._build(outside, gate)
             self.runners = controllers.runners
+            self._controllers = controllers
             watching = {asyncio.create_task(self._watch(controllers, drained), name="kopf")}
             tasks |= self._comparing()
             await asyncio.wait({election, stopping, *watching}, return_when=asyncio.FIRST_COMPLETED)
@@ -177,17 +180,20 @@ class Operator:
             settle=config.settle_seconds,
             poll=config.poll_seconds,
             backoff=backoff,
+            base_url=str(config.base_url).rstrip("/"),
         )
 
         hub_endpoint = str(config.hub_endpoint).rstrip("/")
         hub = HuggingFaceHub(hub_endpoint, threads)
         models, deployments = (
-            KubeObjects(api, plural) for plural in (CUSTOM_MODELS, MODEL_DEPLOYMENTS)
+            KubeObjects(api, plural, config.namespaces)
+            for plural in (CUSTOM_MODELS, MODEL_DEPLOYMENTS)
         )
         ports = Ports(
             models=models,
             deployments=deployments,
             secrets=KubeSecrets(api),
+            config_maps=KubeConfigMaps(api),
             jobs=KubeJobs(api, min(5.0, config.poll_seconds), time.monotonic),
             archives=S3Archives(threads),
             hub=hub,
@@ -206,9 +212,11 @@ class Operator:
             archive_image=config.archive_image,
             hub_endpoint=hub_endpoint,
             source_seconds=config.source_seconds,
+            limits=limits_of(config),
         )
         comparison = Comparison(controllers.accounts, models, deployments, process.cluster_id)
         self.orphans = OrphanWatch(comparison, gate, self.events, self.metrics, gate.reference)
+        await controllers.prepare()
         return controllers
 
     def _alive(self) -> str | None:
@@ -224,6 +232,8 @@ class Operator:
         for runner in self.runners:
             self.metrics.queue_depth.labels(runner.kind).set(len(runner.queue))
             self.metrics.objects.labels(runner.kind).set(len(runner.store))
+        if self._controllers is not None:
+            self.metrics.spent(self._controllers.spending.take_bills(_now()))
 
 
 async def load_kube_config() -> None:
@@ -232,6 +242,14 @@ async def load_kube_config() -> None:
         kube_config.load_incluster_config()  # type: ignore[no-untyped-call]
         return
     await kube_config.load_kube_config()  # type: ignore[no-untyped-call]
+
+
+def limits_of(config: Config) -> Limits:
+    """The ceilings of the configuration, in cents."""
+    by_namespace = {n: float(d) * 100 for n, d in config.namespace_max_hourly_cost.items()}
+    each = by_namespace.pop("*", None)
+    total = config.max_hourly_cost
+    return Limits(None if total is None else float(total) * 100, by_namespace, each)
 
 
 def _now() -> datetime:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import uuid
+from decimal import Decimal
 from typing import Annotated, Literal
 
 from pydantic import AliasChoices, Field, HttpUrl, SecretStr, ValidationError, field_validator
@@ -44,6 +46,15 @@ class Config(BaseSettings):
         default=HttpUrl("https://huggingface.co"),
         validation_alias=_unprefixed("HF_ENDPOINT"),
         description="Hugging Face, for metadata of repositories.",
+    )
+    max_hourly_cost: Decimal | None = Field(
+        default=None,
+        ge=0,
+        description="Ceiling in dollars an hour for all ModelDeployments together.",
+    )
+    namespace_max_hourly_cost: Annotated[dict[str, Decimal], NoDecode] = Field(
+        default={},
+        description="Ceilings of namespaces in dollars an hour, as team-a=10,team-b=20,*=5.",
     )
     namespaces: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(), description="Namespaces to serve, comma-separated; empty: all of them."
@@ -118,6 +129,19 @@ class Config(BaseSettings):
         if isinstance(value, str):
             return tuple(name.strip() for name in value.split(",") if name.strip())
         return value
+
+    @field_validator("namespace_max_hourly_cost", mode="before")
+    @classmethod
+    def _by_namespace(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        found = {}
+        for entry in filter(None, (part.strip() for part in value.split(","))):
+            namespace, equals, dollars = (part.strip() for part in entry.partition("="))
+            if not equals or not re.fullmatch(r"[0-9]+([.][0-9]+)?", dollars):
+                raise ValueError(f"{entry!r} is not namespace=dollars, such as team-a=12.50")
+            found[namespace] = dollars
+        return found
 
     @field_validator("api_key", mode="after")
     @classmethod

@@ -17,6 +17,7 @@ from together_operator.engine.runner import Meter, Reconcile, Runner, Settings
 from together_operator.engine.store import Body, Key, Store
 from together_operator.ports import (
     ArchiveStore,
+    ConfigMaps,
     Events,
     Gate,
     Hub,
@@ -31,6 +32,7 @@ from together_operator.reconcilers.custom_model import CustomModelReconciler, Ou
 from together_operator.reconcilers.deployment import DeploymentReconciler
 from together_operator.reconcilers.driver import World
 from together_operator.reconcilers.ledger import Ledger
+from together_operator.reconcilers.spending import Limits, Spending
 
 CUSTOM_MODELS = CustomModel.definition.plural
 MODEL_DEPLOYMENTS = ModelDeployment.definition.plural
@@ -48,6 +50,7 @@ class Ports:
     models: Objects
     deployments: Objects
     secrets: Secrets
+    config_maps: ConfigMaps
     jobs: Jobs
     archives: ArchiveStore
     hub: Hub
@@ -79,6 +82,7 @@ class Controllers:
         archive_image: image of archive Jobs.
         hub_endpoint: Hugging Face, or a mirror of it, for archive Jobs.
         source_seconds: between looks at an imported source; 0: none is looked at again.
+        limits: the operator's ceilings on cost.
     """
 
     def __init__(
@@ -93,7 +97,11 @@ class Controllers:
         archive_image: str,
         hub_endpoint: str = HUB_ENDPOINT,
         source_seconds: float = 0.0,
+        limits: Limits | None = None,
     ) -> None:
+        self.spending = Spending(limits)
+        self.spending.on_freed = self._look_again
+        self._deployment_objects = ports.deployments
         self.models, self.deployments = Store(), Store(_model_of)
         self._model_objects = ports.models
         self.accounts = Accounts(api_key, ports.connect, ports.secrets, chance.monotonic)
@@ -114,7 +122,13 @@ class Controllers:
             world, ports.models, self.models, outside, self._users
         )
         reconcile_deployment = DeploymentReconciler(
-            world, ports.deployments, self.deployments, self.accounts, self._find_model
+            world,
+            ports.deployments,
+            self.deployments,
+            self.accounts,
+            self._find_model,
+            self.spending,
+            ports.config_maps,
         )
         self.reconcile: Mapping[str, Reconcile] = {
             CUSTOM_MODELS: reconcile_model,
@@ -138,6 +152,10 @@ class Controllers:
         """One a kind."""
         return self._model_runner, self._deployment_runner
 
+    async def prepare(self) -> None:
+        """Learn what all objects reserve, before the first of them may want more."""
+        self.spending.seed(await self._deployment_objects.list())
+
     def start(self) -> None:
         """Start the workers."""
         for runner in self.runners:
@@ -160,6 +178,9 @@ class Controllers:
         if model is not None and "deletionTimestamp" in model["metadata"]:
             self._model_runner.queue.add(key)
 
+    def _look_again(self, key: Key) -> None:
+        self._deployment_runner.queue.add(key)
+
     async def _find_model(self, namespace: str, name: str) -> CustomModel | None:
         key = Key(namespace, name)
         body = self.models.get(key) or await self._model_objects.get(key)
@@ -170,6 +191,6 @@ class Controllers:
 
 
 def _model_of(body: Body) -> str | None:
-    """The CustomModel that a ModelDeployment refers to."""
-    name: str | None = body.get("spec", {}).get("modelRef", {}).get("name")
-    return name
+    """The CustomModel that a ModelDeployment refers to, if it refers to one."""
+    reference = body.get("spec", {}).get("modelRef")
+    return reference.get("name") if reference else None

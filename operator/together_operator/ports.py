@@ -15,6 +15,7 @@ from pydantic import SecretStr
 
 from together_operator.api.v1alpha1 import S3Location
 from together_operator.domain.archive_job import JobFacts
+from together_operator.domain.deployment.observed import PublishedMap
 from together_operator.domain.source import SourceFacts
 from together_operator.domain.together import (
     Abilities,
@@ -220,6 +221,10 @@ class Objects(Protocol):
         """The live object, or None when there is none."""
         ...
 
+    async def list(self) -> Sequence[Body]:
+        """All objects of the namespaces that are served."""
+        ...
+
     async def write_status(self, body: Body, status: Mapping[str, Any]) -> Body:
         """Replace the status of `body`'s object; the answer is the new body."""
         ...
@@ -242,6 +247,22 @@ class Secrets(Protocol):
         Raises:
             SecretUnavailable: there is none of that name, or it may not be read.
         """
+        ...
+
+
+class ConfigMaps(Protocol):
+    """ConfigMaps, by name and never listed or watched."""
+
+    async def read(self, namespace: str, name: str, owner_uid: str) -> PublishedMap | None:
+        """The ConfigMap, and whether the object with that UID owns it; None: there is none."""
+        ...
+
+    async def write(self, namespace: str, manifest: Mapping[str, Any]) -> None:
+        """Create a ConfigMap, or replace the one of the same owner; another's is a `Conflict`."""
+        ...
+
+    async def delete(self, namespace: str, name: str, owner_uid: str) -> None:
+        """Delete the ConfigMap if that object owns it; one that is gone already is fine."""
         ...
 
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Mapping
 from typing import Literal
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from together_operator.engine.store import Key
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
@@ -144,6 +147,30 @@ class Metrics:
         for what, number in left.items():
             self.orphans.labels(what).set(number)
         self.last_comparison.set_to_current_time()
+        self.hourly_cost = Gauge(
+            "together_operator_hourly_cost_dollars",
+            "What Together bills for a ModelDeployment in an hour, by list price.",
+            ("namespace", "name"),
+            registry=self.registry,
+        )
+        self.cost = Counter(
+            "together_operator_cost_dollars",
+            "What a ModelDeployment has cost since the operator started, by list price.",
+            ("namespace", "name"),
+            registry=self.registry,
+        )
+        self._billed: set[tuple[str, str]] = set()
+
+    def spent(self, bills: Mapping[Key, tuple[float, float]]) -> None:
+        """Rate in cents an hour, and cents since the last time, of each object that there is."""
+        for key, (rate, cents) in bills.items():
+            self.hourly_cost.labels(*key).set(rate / 100)
+            self.cost.labels(*key).inc(cents / 100)
+        present = {(key.namespace, key.name) for key in bills}
+        for gone in self._billed - present:
+            self.hourly_cost.remove(*gone)
+            self.cost.remove(*gone)
+        self._billed = present
 
     def api_call(self, method: str, resource: str, code: str) -> None:
         """One call to Together was answered, or failed with the error named by `code`."""

@@ -10,7 +10,7 @@ import asyncio
 import copy
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -22,6 +22,7 @@ from tests.support.simulators.together import TogetherSimulator
 from together_operator.adapters.together_v2 import TogetherV2
 from together_operator.api.v1alpha1 import CustomModel, ModelDeployment
 from together_operator.domain.backoff import Backoff
+from together_operator.domain.deployment.observed import PublishedMap
 from together_operator.domain.errors import Conflict
 from together_operator.domain.outcome import After, Done, Failed, Gone
 from together_operator.domain.plan import Process
@@ -32,10 +33,27 @@ from together_operator.reconcilers.account import Accounts
 from together_operator.reconcilers.deployment import DeploymentReconciler
 from together_operator.reconcilers.driver import World
 from together_operator.reconcilers.ledger import Ledger
+from together_operator.reconcilers.spending import Spending
 
 KEY = Key("team", "serve")
 PATIENCE_SECONDS = 60.0
 RESYNC_SECONDS = 0.3
+
+
+class NoConfigMaps:
+    """`ConfigMaps`, of which none is wanted."""
+
+    async def read(self, namespace: str, name: str, owner_uid: str) -> PublishedMap | None:
+        """There is none."""
+        raise AssertionError(f"{namespace}/{name} was asked for by {owner_uid}")
+
+    async def write(self, namespace: str, manifest: Mapping[str, Any]) -> None:
+        """None is written."""
+        raise AssertionError(f"{manifest} was written to {namespace}")
+
+    async def delete(self, namespace: str, name: str, owner_uid: str) -> None:
+        """None is deleted."""
+        raise AssertionError(f"{namespace}/{name} of {owner_uid} was deleted")
 
 
 class OneObject:
@@ -63,6 +81,10 @@ class OneObject:
         """The live object."""
         assert key == KEY
         return copy.deepcopy(self.body)
+
+    async def list(self) -> Sequence[Body]:
+        """All of them."""
+        return [self.body] if self.body is not None else []
 
     async def delete(self, key: Key, uid: str) -> None:
         """Nobody but a test deletes it."""
@@ -293,7 +315,9 @@ async def serve(
     objects = OneObject({"modelRef": {"name": models[0]}, "replicas": 1, **(spec or {})})
     store = Store()
     accounts = Accounts(SecretStr(sim.key), lambda _: provider, NoSecrets())
-    reconciler = DeploymentReconciler(world, objects, store, accounts, find)
+    reconciler = DeploymentReconciler(
+        world, objects, store, accounts, find, Spending(), NoConfigMaps()
+    )
     assert objects.body is not None
     ModelDeployment.model_validate(objects.body)
     store.observe(copy.deepcopy(objects.body))

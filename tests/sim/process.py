@@ -11,6 +11,7 @@ from pydantic import SecretStr
 
 from tests.support.fakes.api_server import Watch
 from tests.support.fakes.kubernetes import (
+    FakeConfigMaps,
     FakeEvents,
     FakeGate,
     FakeJobs,
@@ -94,6 +95,7 @@ def new_run(sim: Simulation, number: int, cluster_id: str = "cluster-a") -> Run:
         models=FakeObjects(server, wire, "CustomModel"),
         deployments=FakeObjects(server, wire, "ModelDeployment"),
         secrets=FakeSecrets(sim.secrets, wire),
+        config_maps=FakeConfigMaps(sim.config_maps, wire),
         jobs=FakeJobs(sim.jobs, wire),
         archives=FakeArchives(sim.stores, wire),
         hub=FakeHub(sim.stores, wire),

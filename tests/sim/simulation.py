@@ -89,6 +89,7 @@ class Simulation:
         self.servers = {name: ApiServer(self.loop, f"{name}-") for name in clusters}
         self.stores = Stores(self.loop)
         self.secrets = SecretVault()
+        self.config_maps: dict[tuple[str, str], Mapping[str, Any]] = {}
         self.secrets.values.add(OPERATOR_KEY)
         self.jobs = JobController(
             self.loop, self.stores, lambda uid: any(s.by_uid(uid) for s in self.servers.values())

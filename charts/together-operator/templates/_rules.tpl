@@ -26,6 +26,10 @@ deploy/clusterrole.yaml is generated from this file by `make chart`.
 - apiGroups: [""]
   resources: [pods/log]
   verbs: [get]
+# The ConfigMaps of spec.connection: by name, never listed.
+- apiGroups: [""]
+  resources: [configmaps]
+  verbs: [get, create, update, delete]
 # Secrets that objects refer to: by name, never listed.
 - apiGroups: [""]
   resources: [secrets]

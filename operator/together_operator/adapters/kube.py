@@ -20,6 +20,7 @@ from pydantic import SecretStr
 
 from together_operator.api.v1alpha1 import GROUP, VERSION
 from together_operator.domain import errors
+from together_operator.domain.deployment.observed import PublishedMap
 from together_operator.engine.store import Body, Key
 
 TIMEOUT = 30
@@ -66,11 +67,12 @@ def _message(error: ApiException) -> str:
 
 
 class KubeObjects:
-    """`Objects` of one kind of ours."""
+    """`Objects` of one kind of ours, in `namespaces` or, without any, in all of them."""
 
-    def __init__(self, api: client.ApiClient, plural: str) -> None:
+    def __init__(self, api: client.ApiClient, plural: str, namespaces: Sequence[str] = ()) -> None:
         self._api = client.CustomObjectsApi(api)
         self._plural = plural
+        self._namespaces = namespaces
 
     async def get(self, key: Key) -> Body | None:
         """The live object, or None."""
@@ -101,6 +103,22 @@ class KubeObjects:
             token = page["metadata"].get("continue")
             if not token:
                 return
+
+    async def list(self) -> Sequence[Body]:
+        """All objects of the namespaces that are served."""
+        found: list[Body] = []
+        with translated():
+            if not self._namespaces:
+                answer = await self._api.list_cluster_custom_object(
+                    GROUP, VERSION, self._plural, _request_timeout=TIMEOUT
+                )
+                found += _items(answer)
+            for namespace in self._namespaces:
+                answer = await self._api.list_namespaced_custom_object(
+                    GROUP, VERSION, namespace, self._plural, _request_timeout=TIMEOUT
+                )
+                found += _items(answer)
+        return found
 
     async def write_status(self, body: Body, status: Mapping[str, Any]) -> Body:
         """Replace the status; the body's resourceVersion is the precondition."""
@@ -157,6 +175,10 @@ class KubeObjects:
         return _body(after)
 
 
+def _items(answer: object) -> list[Body]:
+    return cast("Mapping[str, list[Body]]", answer)["items"]
+
+
 def _body(answer: object) -> Body:
     return cast("Body", answer)
 
@@ -180,6 +202,67 @@ class KubeSecrets:
             message = "the operator may not read it (RBAC)"
             raise errors.SecretUnavailable(name, None, message) from None
         return {key: _decoded(name, key, value) for key, value in (secret.data or {}).items()}
+
+
+class KubeConfigMaps:
+    """`ConfigMaps`, by name only."""
+
+    def __init__(self, api: client.ApiClient) -> None:
+        self._api = client.CoreV1Api(api)
+
+    async def read(self, namespace: str, name: str, owner_uid: str) -> PublishedMap | None:
+        """The ConfigMap, and whether the object with that UID owns it."""
+        found = await self._found(namespace, name)
+        if found is None:
+            return None
+        return PublishedMap(found.data or {}, _is_owned(found, owner_uid))
+
+    async def write(self, namespace: str, manifest: Mapping[str, Any]) -> None:
+        """Create a ConfigMap, or replace the one of the same owner."""
+        name, [owner] = manifest["metadata"]["name"], manifest["metadata"]["ownerReferences"]
+        found = await self._found(namespace, name)
+        if found is None:
+            with translated():
+                await self._api.create_namespaced_config_map(
+                    namespace, cast("Any", manifest), _request_timeout=TIMEOUT
+                )
+            return
+        if not _is_owned(found, owner["uid"]):
+            raise errors.Conflict(f"ConfigMap {name} is not this object's")
+        version = found.metadata.resource_version if found.metadata is not None else None
+        body = {**manifest, "metadata": {**manifest["metadata"], "resourceVersion": version}}
+        with translated():
+            await self._api.replace_namespaced_config_map(
+                name, namespace, cast("Any", body), _request_timeout=TIMEOUT
+            )
+
+    async def delete(self, namespace: str, name: str, owner_uid: str) -> None:
+        """Delete the ConfigMap if that object owns it."""
+        found = await self._found(namespace, name)
+        if found is None or found.metadata is None or not _is_owned(found, owner_uid):
+            return
+        only = client.V1Preconditions(uid=found.metadata.uid)
+        with suppress(errors.NotFound), translated():
+            await self._api.delete_namespaced_config_map(
+                name,
+                namespace,
+                body=client.V1DeleteOptions(preconditions=only),
+                _request_timeout=TIMEOUT,
+            )
+
+    async def _found(self, namespace: str, name: str) -> client.V1ConfigMap | None:
+        try:
+            with translated():
+                return await self._api.read_namespaced_config_map(
+                    name, namespace, _request_timeout=TIMEOUT
+                )
+        except errors.NotFound:
+            return None
+
+
+def _is_owned(found: client.V1ConfigMap, uid: str) -> bool:
+    owners = found.metadata.owner_references if found.metadata is not None else None
+    return any(owner.uid == uid for owner in owners or ())
 
 
 def _decoded(name: str, key: str, value: bytes | str) -> SecretStr:

@@ -60,6 +60,7 @@ class Process:
         settle: seconds after which a write whose answer was lost shows in lists, if it happened.
         poll: seconds between looks at something that is under way.
         backoff: delays between tries of something that failed.
+        base_url: of Together's API.
     """
 
     cluster_id: str
@@ -68,6 +69,7 @@ class Process:
     settle: float
     poll: float
     backoff: Backoff
+    base_url: str = "https://api.together.ai"
 
     @property
     def soon(self) -> float:

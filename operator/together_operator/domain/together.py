@@ -120,13 +120,14 @@ class Revision:
 class SupportedModel:
     """An entry of the catalog of architectures that an upload may be based on.
 
-    `model_id` is the `ml_` id that a new model names as its base.
+    `model_id` is the `ml_` id that a new model names as its base; `project_id` owns that model.
     """
 
     name: str
     model_id: str
     architecture: str = ""
     capabilities: tuple[str, ...] = ()
+    project_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

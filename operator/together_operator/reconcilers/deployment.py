@@ -16,8 +16,10 @@ from together_operator.api.v1alpha1 import (
 from together_operator.domain import deployment as domain
 from together_operator.domain.deployment import (
     actions,
+    budget,
     changing,
     clocked,
+    connection,
     observed,
     preflight,
     startup,
@@ -25,16 +27,24 @@ from together_operator.domain.deployment import (
     target,
 )
 from together_operator.domain.deployment.observed import Fact, Observed
-from together_operator.domain.errors import Ambiguous, Conflict, NotFound, Rejected, Unavailable
+from together_operator.domain.errors import (
+    Ambiguous,
+    Conflict,
+    NotFound,
+    OperatorError,
+    Rejected,
+    Unavailable,
+)
 from together_operator.domain.failures import StageError, during
-from together_operator.domain.outcome import After
+from together_operator.domain.outcome import After, Gone, Outcome
 from together_operator.domain.plan import is_deleting
 from together_operator.domain.together import Deployment, Endpoint, NewDeployment
 from together_operator.engine.store import Body, Key, Store
-from together_operator.ports import Objects, Priority
+from together_operator.ports import ConfigMaps, Objects, Priority
 from together_operator.reconcilers.account import Account, Accounts
 from together_operator.reconcilers.claims import Claims
 from together_operator.reconcilers.driver import Reconciler, World
+from together_operator.reconcilers.spending import Spending
 
 Status = ModelDeploymentStatus
 Fold = Callable[[Status], Status]
@@ -42,6 +52,10 @@ FindModel = Callable[[str, str], Awaitable[CustomModel | None]]
 
 FRESH_SECONDS = 2.0
 """How old a list may be that tells whether a name is free: the create itself says it for sure."""
+
+
+_IN_CLUSTER = (actions.Publish, actions.Unpublish, actions.DeleteObject)
+"""What is done in Kubernetes, and asks nothing of Together."""
 
 
 class DeploymentReconciler(Reconciler[ModelDeployment, Status, Observed, actions.Action]):
@@ -54,11 +68,22 @@ class DeploymentReconciler(Reconciler[ModelDeployment, Status, Observed, actions
         store: Store,
         accounts: Accounts,
         find_model: FindModel,
+        spending: Spending,
+        config_maps: ConfigMaps,
     ) -> None:
         super().__init__(world, objects, store)
+        self._config_maps = config_maps
+        self._spending = spending
         self._accounts = accounts
         self._find_model = find_model
         self._claims = Claims(store, lambda status: status.get("endpoint"))
+
+    async def __call__(self, key: Key) -> Outcome:
+        """Bring one object a step further; one that is gone spends nothing any more."""
+        outcome = await super().__call__(key)
+        if isinstance(outcome, Gone):
+            self._spending.forget(key)
+        return outcome
 
     def parse(self, body: Body) -> ModelDeployment:
         """The typed object."""
@@ -87,8 +112,16 @@ class DeploymentReconciler(Reconciler[ModelDeployment, Status, Observed, actions
         return Observed(resource, self.world.process, jitter=jitter, now=self.world.now())
 
     def decide(self, observed: Observed, now: datetime) -> actions.DeploymentPlan:
-        """The pure decision."""
-        return domain.decide(observed, now)
+        """The pure decision, and what follows from it for what others may spend."""
+        md = observed.md
+        seen = replace(observed, ceilings=self._spending.ceilings(md))
+        plan = domain.decide(seen, now)
+        if plan.status != md.status or plan.action is not None:
+            cents = budget.reserved_in(plan.status)
+            self._spending.reserve(md, cents, waits=budget.is_over_budget(plan))
+        if seen.deployments or not seen.md.status.deployment:
+            self._spending.bill(md, budget.billed(seen), now)
+        return plan
 
     def failure(
         self, observed: Observed, now: datetime, error: StageError
@@ -104,9 +137,10 @@ class DeploymentReconciler(Reconciler[ModelDeployment, Status, Observed, actions
         facts = observed.wanted_facts(resource)
         sent = self.world.ledger.last_sent(resource.metadata.uid, resource.status.intent)
         seen = replace(self.unseen(resource), last_sent=sent)
+        seen = await self._with_config_maps(seen)
         if not facts:
             return seen
-        if Fact.MODEL in facts:
+        if Fact.MODEL in facts and resource.spec.model_ref is not None:
             with during(status.MODEL):
                 namespace = resource.metadata.namespace
                 model = await self._find_model(namespace, resource.spec.model_ref.name)
@@ -118,16 +152,34 @@ class DeploymentReconciler(Reconciler[ModelDeployment, Status, Observed, actions
             if endpoint is not None and self._may_take(seen) and not endpoint.placeholder:
                 claimed = self._claims.claim(endpoint.id, resource.metadata.uid)
                 seen = replace(seen, claimed_by=claimed)
-            if endpoint is not None and not target.is_calm(seen):
-                seen = await self._with_deployments(seen, account, endpoint)
-        return seen
+            if not is_deleting(resource):
+                seen = await self._with_remote_model(seen, account)
+            if target.is_calm(seen):
+                return seen
+            if endpoint is not None:
+                return await self._with_deployments(seen, account, endpoint)
+            seen = await self._with_prices(seen, account)
+            return await self._with_configs(seen, account)
+
+    async def _with_config_maps(self, seen: Observed) -> Observed:
+        md, found = seen.md, dict[str, observed.PublishedMap]()
+        for name in connection.names_to_look_at(md):
+            try:
+                there = await self._config_maps.read(md.metadata.namespace, name, md.metadata.uid)
+            except OperatorError as error:
+                return replace(seen, config_map_error=error)
+            if there is not None:
+                found[name] = there
+        return replace(seen, config_maps=found)
 
     async def _with_deployments(
         self, seen: Observed, account: Account, endpoint: Endpoint
     ) -> Observed:
         """Everything that is on the endpoint, and what may come onto it."""
         md, provider = seen.md, account.provider
-        seen = replace(seen, deployments=await self._deployments(md, account, endpoint))
+        found, strangers = await self._deployments(md, account, endpoint)
+        seen = replace(seen, deployments=found, strangers=strangers)
+        seen = await self._with_prices(seen, account)
         if len(seen.deployments) > 1 or endpoint.active_rollout_id is not None:
             seen = replace(seen, rollouts=tuple(await provider.list_rollouts(endpoint.id)))
         if is_deleting(md):
@@ -194,19 +246,43 @@ class DeploymentReconciler(Reconciler[ModelDeployment, Status, Observed, actions
 
     async def _deployments(
         self, md: ModelDeployment, account: Account, endpoint: Endpoint
-    ) -> tuple[Deployment, ...]:
-        """Ours on the endpoint: by their derived names, or by the id that status has."""
+    ) -> tuple[tuple[Deployment, ...], tuple[Deployment, ...]]:
+        """Ours on the endpoint, by their names or by the id that status has; and the others."""
         try:
             found = await account.provider.list_deployments(endpoint.id)
         except NotFound:
-            return ()  # the endpoint went between the two looks; the next one sees it
+            return (), ()  # the endpoint went between the two looks; the next one sees it
         cluster = self.world.process.cluster_id
         ours = tuple(d for d in found if observed.is_our_deployment(md, cluster, d))
         record = md.status.deployment
         known = record.id if record is not None else None
         if known is not None and all(deployment.id != known for deployment in ours):
             self._distrust_absence(md)
-        return ours
+        return ours, tuple(deployment for deployment in found if deployment not in ours)
+
+    async def _with_remote_model(self, seen: Observed, account: Account) -> Observed:
+        """The model that `spec.model` names, and the project that the key works in."""
+        if observed.has_deployment(seen.md) and seen.deployments and seen.md.spec.model is None:
+            return seen
+        with during(status.MODEL):
+            slug = await account.provider.project_slug()
+            seen = replace(seen, project=slug)
+            name = seen.md.spec.model
+            if name is None:
+                return seen
+            age = self.world.process.poll * 6
+            models = await account.models.read(account.clock() - age, Priority.INTERACTIVE)
+            owner, _, bare = name.rpartition("/")
+            mine = models.find(bare) if owner in {"", slug} else []
+            known = models.get(name) or next(iter(mine), None)
+            if known is not None:
+                model = observed.ServedModel(known.id, known.name, known.project_id)
+                return replace(seen, remote_model=model)
+            for entry in await account.base_models():
+                if name in {entry.name, entry.model_id} and entry.project_id:
+                    model = observed.ServedModel(entry.model_id, entry.name, entry.project_id)
+                    return replace(seen, remote_model=model)
+        return seen
 
     def _distrust_absence(self, md: ModelDeployment) -> None:
         """What was created a moment ago may not be visible yet."""
@@ -222,16 +298,26 @@ class DeploymentReconciler(Reconciler[ModelDeployment, Status, Observed, actions
         served = target.served_model(seen)
         if served is None or not target.needs_configs(seen):
             return seen
-        return replace(
-            seen,
-            configs=await account.configs(served.id),
-            instance_types=await account.instance_types(self._fresh),
-        )
+        return replace(seen, configs=await account.configs(served.id))
+
+    async def _with_prices(self, seen: Observed, account: Account) -> Observed:
+        """The price list, which what runs can do without as long as its price is known."""
+        try:
+            # Where something is about to be started, it is the room that counts.
+            ages = (self._fresh,) if target.needs_configs(seen) else ()
+            return replace(seen, instance_types=await account.instance_types(*ages))
+        except OperatorError:
+            if is_deleting(seen.md) or (seen.deployments and budget.known_price(seen.md)):
+                return seen
+            raise
 
     # Acting.
 
     async def act(self, resource: ModelDeployment, action: actions.Action) -> Fold | None:
         """Do one thing outside."""
+        if isinstance(action, _IN_CLUSTER):
+            await self._act_in_cluster(resource, action)
+            return None
         stage = status.ROLL if isinstance(action, _ROLLING) else status.DEPLOY
         with during("" if is_deleting(resource) else stage):
             account = await self._account(resource)
@@ -242,9 +328,6 @@ class DeploymentReconciler(Reconciler[ModelDeployment, Status, Observed, actions
                     return await self._create_deployment(resource, account, action)
                 case actions.ScaleDeployment():
                     await self._scale(account, action)
-                case actions.DeleteObject():
-                    key = Key(resource.metadata.namespace, resource.metadata.name)
-                    await self.objects.delete(key, resource.metadata.uid)
                 case actions.SetTraffic(endpoint_id, split, etag):
                     endpoint = await account.provider.set_traffic(endpoint_id, split, etag)
                     account.endpoints.put(endpoint)
@@ -261,6 +344,22 @@ class DeploymentReconciler(Reconciler[ModelDeployment, Status, Observed, actions
                         await account.provider.delete_endpoint(endpoint_id)
                     account.endpoints.remove(endpoint_id)
         return None
+
+    async def _act_in_cluster(
+        self,
+        md: ModelDeployment,
+        action: actions.Publish | actions.Unpublish | actions.DeleteObject,
+    ) -> None:
+        namespace, uid = md.metadata.namespace, md.metadata.uid
+        with during(status.PUBLISH):
+            match action:
+                case actions.Publish(name, data):
+                    manifest = connection.manifest(md, name, data)
+                    await self._config_maps.write(namespace, manifest)
+                case actions.Unpublish(name):
+                    await self._config_maps.delete(namespace, name, uid)
+                case actions.DeleteObject():
+                    await self.objects.delete(Key(namespace, md.metadata.name), uid)
 
     async def _scale(self, account: Account, action: actions.ScaleDeployment) -> None:
         scaling = action.scaling

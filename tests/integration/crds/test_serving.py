@@ -270,7 +270,9 @@ def test_there_is_an_example_for_each_way() -> None:
         "custommodel-s3-archive.yaml",
         "custommodel-s3-prefix.yaml",
         "custommodel-volume.yaml",
+        "modeldeployment-autoscaling.yaml",
         "modeldeployment-canary.yaml",
+        "modeldeployment-office-hours.yaml",
         "modeldeployment.yaml",
         "secrets.example.yaml",
     ]

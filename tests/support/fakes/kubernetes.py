@@ -15,6 +15,7 @@ from tests.support.fakes.virtual_time import VirtualLoop
 from together_operator.api.v1alpha1 import ArchiveStatus, Progress
 from together_operator.domain import errors
 from together_operator.domain.archive_job import OWNER_LABEL, JobFacts, JobState
+from together_operator.domain.deployment.observed import PublishedMap
 from together_operator.engine.store import Body, Key
 
 
@@ -32,6 +33,12 @@ class FakeObjects:
         if body is not None:
             ACTING_FOR.set(body["metadata"]["uid"])
         return body
+
+    async def list(self) -> Sequence[Body]:
+        """All objects."""
+        return await self._wire.read(
+            "kubernetes.list", lambda _: list(self._server.all(self._kind))
+        )
 
     async def write_status(self, body: Body, status: Mapping[str, Any]) -> Body:
         """Replace the status."""
@@ -88,6 +95,50 @@ class SecretVault:
         if found is None:
             raise errors.SecretUnavailable(name, None, "there is no such Secret here")
         return dict(found)
+
+
+class FakeConfigMaps:
+    """`ConfigMaps`, in a dictionary by namespace and name."""
+
+    def __init__(self, there: dict[tuple[str, str], Mapping[str, Any]], wire: Wire) -> None:
+        self._there = there
+        self._wire = wire
+
+    async def read(self, namespace: str, name: str, owner_uid: str) -> PublishedMap | None:
+        """The ConfigMap."""
+
+        def answer(_: float) -> PublishedMap | None:
+            found = self._there.get((namespace, name))
+            return None if found is None else PublishedMap(found["data"], _owns(owner_uid, found))
+
+        return await self._wire.read("configmaps.read", answer)
+
+    async def write(self, namespace: str, manifest: Mapping[str, Any]) -> None:
+        """Create or replace it."""
+        key = (namespace, manifest["metadata"]["name"])
+        uid = manifest["metadata"]["ownerReferences"][0]["uid"]
+
+        def effect() -> None:
+            found = self._there.get(key)
+            if found is not None and not _owns(uid, found):
+                raise errors.Conflict(f"ConfigMap {key[1]} is not this object's")
+            self._there[key] = manifest
+
+        await self._wire.write("configmaps.write", effect, errors.Unavailable)
+
+    async def delete(self, namespace: str, name: str, owner_uid: str) -> None:
+        """Delete it, if it is the owner's."""
+
+        def effect() -> None:
+            found = self._there.get((namespace, name))
+            if found is not None and _owns(owner_uid, found):
+                del self._there[namespace, name]
+
+        await self._wire.write("configmaps.delete", effect, errors.Unavailable)
+
+
+def _owns(uid: str, found: Mapping[str, Any]) -> bool:
+    return any(o["uid"] == uid for o in found["metadata"].get("ownerReferences", ()))
 
 
 class FakeSecrets:

@@ -124,7 +124,7 @@ def look(md: ModelDeployment, *deployments: Deployment, **facts: Any) -> Observe
     traffic = facts.pop("traffic", {OLD: 100.0})
     shares = tuple(TrafficShare(id_, weight) for id_, weight in traffic.items())
     found: dict[str, Any] = {
-        "model": model(md.spec.model_ref.name),
+        "model": model(md.spec.model_ref.name if md.spec.model_ref else ""),
         "configs": (SMALL, LARGE),
         "instance_types": PRICES,
         "endpoint": Endpoint("ep_1", "acme/team-serve", "proj_1", "etag-1", shares),

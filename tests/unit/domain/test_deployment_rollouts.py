@@ -342,6 +342,7 @@ def test_a_spec_that_changed_meanwhile_is_followed_after_the_way_back(spec: Any)
     md = changed.model_copy(
         update={"status": changed.status.model_copy(update={"rollout": o.md.status.rollout})}
     )
+    assert md.spec.model_ref is not None
     wanted = model(md.spec.model_ref.name)
 
     plan = expect(

@@ -104,10 +104,12 @@ def supported_models(data: Json) -> list[SupportedModel]:
     """
     name = text_of(data, "name")
     by_id: dict[str, str] = {}
+    owners: dict[str, str] = {}
     for profile in list_of(data, "deploymentProfiles"):
         model_id = _model_id(text_of(profile, "model"))
         if model_id:
             by_id.setdefault(model_id, text_of(profile, "modelName") or name)
+            owners.setdefault(model_id, text_of(profile, "model").split("/")[1])
     if not by_id and text_of(data, "baseModelId"):
         by_id[text_of(data, "baseModelId")] = name
     names = [(known_as, model_id) for model_id, known_as in by_id.items()]
@@ -119,6 +121,7 @@ def supported_models(data: Json) -> list[SupportedModel]:
             model_id=model_id,
             architecture=text_of(data, "architecture"),
             capabilities=tuple(str(c) for c in data.get("capabilities") or ()),
+            project_id=owners.get(model_id, ""),
         )
         for known_as, model_id in names
     ]

@@ -86,6 +86,11 @@ class ModelDeploymentSpec(ApiModel):
 
     model_config = ConfigDict(
         json_schema_extra=rules(
+            CEL(
+                "has(self.modelRef) != has(self.model)",
+                "give exactly one of modelRef and model: a CustomModel here or a model at Together",
+                field_path=".modelRef",
+            ),
             immutable("endpointName", f"an endpoint keeps its name; {_IN_PLACE} for another one"),
             CEL(
                 "!has(self.revision) || self.revisionPolicy == 'Pinned'",
@@ -113,7 +118,26 @@ class ModelDeploymentSpec(ApiModel):
         )
     )
 
-    model_ref: ModelRef = Field(description="The model to serve.")
+    model_ref: ModelRef | None = Field(
+        default=None, description="The CustomModel to serve; or else model."
+    )
+    model: (
+        Annotated[
+            str,
+            Field(min_length=1, max_length=200),
+            CEL(
+                "self.matches('^[a-zA-Z0-9][a-zA-Z0-9._/-]*$')",
+                "must be the name or id (ml_...) of a model at Together, such as acme/support: "
+                "write it without a version or URL",
+            ),
+        ]
+        | None
+    ) = Field(
+        default=None,
+        description="Name or id (ml_...) of a model that is at Together already and has no "
+        "CustomModel here: one of the API key's project, or of Together's own catalog. Instead "
+        "of modelRef.",
+    )
     revision_policy: RevisionPolicy = Field(
         default=RevisionPolicy.LATEST,
         description="Whether a new revision of the model is rolled out by itself (Latest), or the "

@@ -11,7 +11,9 @@ from datetime import datetime
 
 from together_operator.domain.conditions import Health, Reason, Situation
 from together_operator.domain.deployment.actions import DeploymentPlan
+from together_operator.domain.deployment.budget import unaffordable, with_reservation
 from together_operator.domain.deployment.clocked import expired, on_time, unfit_schedule
+from together_operator.domain.deployment.connection import connected
 from together_operator.domain.deployment.creation import (
     creating_deployment,
     creating_endpoint,
@@ -20,6 +22,10 @@ from together_operator.domain.deployment.creation import (
     waiting_for_model,
 )
 from together_operator.domain.deployment.deletion import deleting
+from together_operator.domain.deployment.existing import (
+    adopting_deployment,
+    foreign_model,
+)
 from together_operator.domain.deployment.observed import Observed
 from together_operator.domain.deployment.rolling import ROLLING_ROWS
 from together_operator.domain.deployment.serving import serving, settled, without_replicas
@@ -34,7 +40,9 @@ def decide(observed: Observed, now: datetime) -> DeploymentPlan:
     for row in ROWS:
         plan = row(observed, now)
         if plan is not None:
-            return on_time(observed, now, _held_back(observed, now, plan))
+            plan = connected(observed, now, plan)
+            plan = on_time(observed, now, _held_back(observed, now, plan))
+            return with_reservation(observed, now, plan)
     raise AssertionError("the last row always has a plan")
 
 
@@ -61,7 +69,10 @@ ROWS: tuple[Row, ...] = (
     expired,
     unfit_schedule,
     settled,
+    foreign_model,
     waiting_for_model,
+    adopting_deployment,
+    unaffordable,
     lost_endpoint,
     creating_endpoint,
     lost_deployment,

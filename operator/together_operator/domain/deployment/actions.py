@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from together_operator.api.v1alpha1 import DeploymentStatus, ModelDeploymentStatus, ModelStatus
@@ -107,6 +108,21 @@ class DeleteObject:
     """Ask Kubernetes to delete the ModelDeployment itself: its lifetime is over."""
 
 
+@dataclass(frozen=True, slots=True)
+class Publish:
+    """Write the object's ConfigMap."""
+
+    name: str
+    data: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Unpublish:
+    """Delete the object's ConfigMap."""
+
+    name: str
+
+
 Action = (
     AddFinalizer
     | RemoveFinalizer
@@ -120,5 +136,7 @@ Action = (
     | DeleteRollout
     | DeleteEndpoint
     | DeleteObject
+    | Publish
+    | Unpublish
 )
 DeploymentPlan = Plan[ModelDeploymentStatus, Action]

@@ -14,6 +14,7 @@ from together_operator.domain.conditions import Health, Reason, Situation
 from together_operator.domain.deployment.actions import (
     DeploymentPlan,
 )
+from together_operator.domain.deployment.budget import too_dear_beside
 from together_operator.domain.deployment.hardware import NoChoice
 from together_operator.domain.deployment.observed import DEPLOYMENT_INTENT, Observed
 from together_operator.domain.deployment.pair import (
@@ -105,7 +106,7 @@ def unmet(o: Observed) -> Situation | None:
     if o.md.spec.rollout.paused:
         message = f"spec.rollout.paused is true: the change to {another.name} does not begin."
         return Situation(Health.PAUSED, Reason.ROLLOUT_PAUSED, message, ROLL)
-    problem = refusal(o, another, _replicas_to_start(o, another))
+    problem = too_dear_beside(o, another) or refusal(o, another, _replicas_to_start(o, another))
     return replace(problem, stage=ROLL) if problem is not None else None
 
 

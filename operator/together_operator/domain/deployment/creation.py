@@ -52,6 +52,8 @@ def waiting_for_model(o: Observed, now: datetime) -> DeploymentPlan | None:
     """The row for an object whose model is not there yet. What runs does not need it any more."""
     if has_deployment(o.md) or o.deployment is not None:
         return None
+    if o.md.spec.model_ref is None:
+        return None  # a model without a CustomModel is not waited for
     name = o.md.spec.model_ref.name
     if o.model is None:
         message = (

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import Enum
 
@@ -12,11 +13,13 @@ from together_operator.api.v1alpha1 import (
     Intent,
     ModelDeployment,
     ModelDeploymentPhase,
+    ModelStatus,
     RolloutPhase,
     RolloutStatus,
 )
 from together_operator.domain.deployment.scaling import wanted_scaling, was_asked_for
 from together_operator.domain.deployment.timetable import due
+from together_operator.domain.errors import OperatorError
 from together_operator.domain.names import MAX_LABEL, cluster_tag, derived_name, remote_name
 from together_operator.domain.plan import (
     Process,
@@ -46,6 +49,50 @@ DEPLOYMENT_INTENT = "Deployment"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
+@dataclass(frozen=True, slots=True)
+class ServedModel:
+    """The model that shall be served. `project_id` owns it; no `revision` is the newest one."""
+
+    id: str
+    name: str
+    project_id: str
+    revision: str | None = None
+
+    @property
+    def resource(self) -> str:
+        """Resource name that a deployment refers to."""
+        whole = f"projects/{self.project_id}/models/{self.id}"
+        return whole if self.revision is None else f"{whole}/revisions/{self.revision}"
+
+    @property
+    def status(self) -> ModelStatus:
+        """What status says of it."""
+        return ModelStatus(id=self.id, name=self.name, revision=self.revision)
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedMap:
+    """A ConfigMap that is there: what it holds, and whether this object owns it."""
+
+    data: Mapping[str, str]
+    is_ours: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Ceiling:
+    """A limit on cost that an object shares with others.
+
+    Args:
+        name: for people, such as `namespace team`.
+        limit: US cents an hour.
+        used: what the others reserve of it.
+    """
+
+    name: str
+    limit: float
+    used: float
+
+
 class Fact(Enum):
     """Something that has to be looked at before a decision can be made."""
 
@@ -72,6 +119,13 @@ class Observed:
         refused: Together's words when it would not accept the deployment that is due.
         now: when it was looked.
         last_sent: when this process last sent a create whose outcome it does not know.
+        remote_model: the model that `spec.model` names, if it is there.
+        project: slug of the project that the API key works in; empty: not asked.
+        strangers: deployments of others on an endpoint that may be taken over.
+        ceilings: limits on cost that the object shares with others.
+        config_maps: those that are there, by name, of the one that the spec names and the one
+            that was written.
+        config_map_error: why they could not be looked at.
     """
 
     md: ModelDeployment
@@ -89,6 +143,12 @@ class Observed:
     refused: str = ""
     now: datetime = _EPOCH
     last_sent: datetime | None = None
+    remote_model: ServedModel | None = None
+    project: str = ""
+    strangers: tuple[Deployment, ...] = ()
+    ceilings: tuple[Ceiling, ...] = ()
+    config_maps: Mapping[str, PublishedMap] = field(default_factory=dict)
+    config_map_error: OperatorError | None = None
 
     @property
     def resource(self) -> ModelDeployment:

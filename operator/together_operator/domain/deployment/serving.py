@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from datetime import datetime
 
 from together_operator.api.v1alpha1 import (
@@ -15,6 +16,7 @@ from together_operator.domain.deployment.actions import (
     ScaleDeployment,
     SetTraffic,
 )
+from together_operator.domain.deployment.budget import price_of, refused_growth
 from together_operator.domain.deployment.changing import unmet
 from together_operator.domain.deployment.clocked import stopped
 from together_operator.domain.deployment.observed import Observed
@@ -79,6 +81,9 @@ def serving(o: Observed, now: datetime) -> DeploymentPlan:
         return _idle(o, now, deployment, status)
     drift = drift_of(deployment, wanted)
     if drift and not _is_only_reported(o, wanted):
+        refused = refused_growth(o, now, deployment, wanted)
+        if refused is not None:
+            return refused_as_it_is(status, refused)
         return _scaling(o, now, deployment, wanted, status)
     if drift:
         wanted = Scaling(deployment.min_replicas, deployment.max_replicas, wanted.tuning)
@@ -95,6 +100,13 @@ def serving(o: Observed, now: datetime) -> DeploymentPlan:
     if deployment.state in _SERVING and not _is_routed(o.endpoint, deployment):
         return _routing(o, now, o.endpoint, deployment, status)
     return _told(o, now, deployment, wanted, status)
+
+
+def refused_as_it_is(status: ModelDeploymentStatus, plan: DeploymentPlan) -> DeploymentPlan:
+    """A refusal to grow, with what is known of that which runs."""
+    told = ("observed_generation", "phase", "conditions", "retry")
+    said = {name: getattr(plan.status, name) for name in told}
+    return dataclasses.replace(plan, status=status.model_copy(update=said))
 
 
 def _scaling(
@@ -236,8 +248,7 @@ def _followed(o: Observed, deployment: Deployment, wanted: Scaling) -> ModelDepl
     starting = o.starting is not None
     # A failure is kept for as long as the spec asks for what has failed.
     rollout = None if met else status.rollout
-    price = status.cost.per_replica_hour if status.cost is not None else None
-    cents = float(price) * 100 if price is not None else _price(o, deployment)
+    cents = price_of(o, deployment)
     endpoint = status.endpoint
     if endpoint is not None and o.endpoint is not None:
         endpoint = endpoint.model_copy(update={"name": o.endpoint.name})
@@ -263,9 +274,3 @@ def _still_there(o: Observed, status: ModelDeploymentStatus) -> DeploymentStatus
     before = status.previous
     there = before is not None and any(d.id == before.id for d in o.deployments)
     return before if there else None
-
-
-def _price(o: Observed, deployment: Deployment) -> float | None:
-    """List price of a replica in cents, where the prices were looked at."""
-    prices = {kind.name: kind.cents_per_hour for kind in o.instance_types}
-    return prices.get(deployment.hardware)

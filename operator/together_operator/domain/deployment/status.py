@@ -17,8 +17,8 @@ from together_operator.domain.telling import Telling
 from together_operator.domain.text import dollars
 from together_operator.domain.together import Deployment, Endpoint
 
-MODEL, SCHEDULE, DEPLOY = "ModelReady", "Scheduled", "Deployed"
-ROUTE, ROLL = "Routed", "RolledOut"
+MODEL, AFFORD, SCHEDULE, DEPLOY = "ModelReady", "Affordable", "Scheduled", "Deployed"
+ROUTE, ROLL, PUBLISH = "Routed", "RolledOut", "Published"
 
 _PHASES = {
     Reason.DEGRADED: ModelDeploymentPhase.DEGRADED,
@@ -63,15 +63,18 @@ def _phase(situation: Situation) -> ModelDeploymentPhase:
     return _PHASES.get(situation.reason, ModelDeploymentPhase.PENDING)
 
 
-def _stages(md: ModelDeployment, status: ModelDeploymentStatus) -> tuple[Stage, ...]:
+def _serving_stages(md: ModelDeployment, status: ModelDeploymentStatus) -> tuple[Stage, ...]:
     model = status.model.name if status.model is not None else None
     deployment = status.deployment
     text = f"{deployment.name} on {deployment.hardware}" if deployment is not None else ""
     endpoint = status.endpoint.name if status.endpoint is not None else None
+    cost = status.cost.reserved_per_hour if status.cost is not None else None
+    money = Stage(AFFORD, Reason.WITHIN_BUDGET, f"${cost} an hour" if cost else "")
     if md.spec.replicas == 0 or status.replicas == 0:
         stopped = "No replicas are wanted now: nothing runs and nothing is billed"
         return (
             Stage(MODEL, Reason.MODEL_READY, model or ""),
+            money,
             Stage(SCHEDULE, Reason.STOPPED, stopped),
             Stage(DEPLOY, Reason.STOPPED, stopped),
             Stage(ROUTE, Reason.STOPPED, stopped),
@@ -81,11 +84,20 @@ def _stages(md: ModelDeployment, status: ModelDeploymentStatus) -> tuple[Stage, 
     revision = deployment.revision if deployment is not None else None
     return (
         Stage(MODEL, Reason.MODEL_READY, model or ""),
+        money,
         Stage(SCHEDULE, Reason.SCHEDULED, hardware or ""),
         Stage(DEPLOY, Reason.DEPLOYED, text),
         Stage(ROUTE, Reason.ROUTED, endpoint or ""),
         Stage(ROLL, Reason.ROLLED_OUT, f"revision {revision}" if revision else ""),
     )
+
+
+def _stages(md: ModelDeployment, status: ModelDeploymentStatus) -> tuple[Stage, ...]:
+    stages = _serving_stages(md, status)
+    if md.spec.connection is None:
+        return stages
+    text = f"ConfigMap {md.spec.connection.config_map_name}"
+    return (*stages, Stage(PUBLISH, Reason.PUBLISHED, text))
 
 
 _TELLING: Telling[ModelDeployment, ModelDeploymentStatus] = Telling(

@@ -11,7 +11,6 @@ from together_operator.api.v1alpha1 import (
     DeploymentStatus,
     ModelDeployment,
     ModelDeploymentSpec,
-    ModelStatus,
     PlacementConstraint,
     RevisionPolicy,
 )
@@ -19,33 +18,13 @@ from together_operator.domain.deployment.hardware import NoChoice, choose
 from together_operator.domain.deployment.observed import (
     DIGEST_LENGTH,
     Observed,
+    ServedModel,
     looks_settled,
     name_prefix,
 )
 from together_operator.domain.names import short_hash
 from together_operator.domain.plan import is_deleting
 from together_operator.domain.together import Config, Deployment, NewDeployment, Placement, Tuning
-
-
-@dataclass(frozen=True, slots=True)
-class ServedModel:
-    """The model that shall be served. `project_id` owns it; no `revision` is the newest one."""
-
-    id: str
-    name: str
-    project_id: str
-    revision: str | None = None
-
-    @property
-    def resource(self) -> str:
-        """Resource name that a deployment refers to."""
-        whole = f"projects/{self.project_id}/models/{self.id}"
-        return whole if self.revision is None else f"{whole}/revisions/{self.revision}"
-
-    @property
-    def status(self) -> ModelStatus:
-        """What status says of it."""
-        return ModelStatus(id=self.id, name=self.name, revision=self.revision)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +123,9 @@ def placement_of(spec: ModelDeploymentSpec) -> Placement | None:
 
 def served_model(o: Observed) -> ServedModel | None:
     """The model to serve; None as long as it is not there or not ready."""
-    if o.model is None or o.endpoint is None or is_deleting(o.model):
+    if o.md.spec.model is not None:
+        return o.remote_model
+    if o.model is None or is_deleting(o.model):
         return None
     ready = next((c for c in o.model.status.conditions if c.type == "Ready"), None)
     record = o.model.status.model
@@ -153,7 +134,8 @@ def served_model(o: Observed) -> ServedModel | None:
     return ServedModel(
         id=record.id,
         name=record.name or "",
-        project_id=o.endpoint.project_id,
+        # Before there is an endpoint, only the price of it is asked for.
+        project_id=o.endpoint.project_id if o.endpoint is not None else "",
         revision=_revision(o, record.id, record.revision),
     )
 

@@ -33,7 +33,28 @@ DEPLOYMENTS = [
     Case(
         "no model",
         changed(DEPLOYMENT, {"spec.modelRef": ABSENT}),
-        Refusal("spec.modelRef", "Required value"),
+        Refusal("spec.modelRef", "give exactly one of modelRef"),
+    ),
+    Case(
+        "a model at Together",
+        changed(DEPLOYMENT, {"spec.modelRef": ABSENT, "spec.model": "acme/support"}),
+    ),
+    Case(
+        "a CustomModel and a model at Together",
+        changed(DEPLOYMENT, {"spec.model": "acme/support"}),
+        Refusal("spec.modelRef", "give exactly one of modelRef"),
+    ),
+    *(
+        Case(
+            f"model={name}",
+            changed(DEPLOYMENT, {"spec.modelRef": ABSENT, "spec.model": name}),
+            refused,
+        )
+        for name, refused in (
+            ("ml_CZaQ8Kx2", None),
+            ("Qwen/Qwen3-8B", None),
+            ("https://example.com/model", Refusal("spec.model", "write it without a version")),
+        )
     ),
     *values(
         DEPLOYMENT,

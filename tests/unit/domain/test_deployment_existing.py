@@ -1,0 +1,120 @@
+"""Rows about what is at Together already, and whose it is."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from tests.unit.domain.serving_situations import (
+    DEPLOYMENT,
+    MODEL,
+    SERVING,
+    after,
+    message,
+    model_deployment,
+    ready,
+    seen,
+)
+
+from together_operator.domain.deployment.actions import CreateDeployment, CreateEndpoint
+from together_operator.domain.deployment.observed import Observed, ServedModel
+
+REMOTE = ServedModel("ml_9", "acme/support", "proj_1")
+BY_MODEL = {"model": "acme/support", "modelRef": None}
+
+
+def new(spec: dict[str, Any], **facts: Any) -> Observed:
+    """Nothing of it is there yet."""
+    return replace(seen(model_deployment(spec), None), endpoint=None, project="acme", **facts)
+
+
+def test_a_model_at_together_is_served_without_a_custom_model() -> None:
+    status = SERVING.model_copy(update={"deployment": None})
+    observed = replace(
+        seen(model_deployment(BY_MODEL, status), None),
+        model=None,
+        project="acme",
+        remote_model=REMOTE,
+    )
+
+    plan = after(observed)
+
+    assert isinstance(plan.action, CreateDeployment)
+    assert plan.action.new.model == "projects/proj_1/models/ml_9"
+    assert plan.status.model == REMOTE.status
+
+
+@pytest.mark.parametrize(
+    ("name", "reason", "words"),
+    [
+        ("support", "ModelNotFound", ("support", "project acme")),
+        ("acme/support", "ModelNotFound", ("acme/support",)),
+        ("ml_unknown", "ModelNotFound", ("ml_unknown",)),
+        ("other/support", "ModelOfAnotherProject", ("project other", "works in acme")),
+    ],
+)
+def test_a_model_that_is_not_there_is_told(name: str, reason: str, words: tuple[str, ...]) -> None:
+    plan = after(new({"model": name, "modelRef": None}, model=None))
+
+    assert plan.action is None
+    assert ready(plan) == ("False", reason)
+    for word in words:
+        assert word in message(plan)
+
+
+def test_a_custom_model_of_another_project_is_told_before_anything_is_created() -> None:
+    assert MODEL.status.model is not None
+    record = MODEL.status.model.model_copy(update={"name": "other/team-model"})
+    foreign = MODEL.model_copy(update={"status": MODEL.status.model_copy(update={"model": record})})
+
+    plan = after(new({}, model=foreign))
+
+    assert plan.action is None
+    assert ready(plan) == ("False", "ModelOfAnotherProject")
+    assert "apiKeySecretRef" in message(plan)
+
+
+def test_a_custom_model_of_the_same_project_is_served() -> None:
+    assert isinstance(after(new({})).action, CreateEndpoint)
+
+
+ADOPT = {"adoptionPolicy": "Adopt"}
+ADOPTED = SERVING.model_copy(update={"deployment": None})
+
+
+def test_a_deployment_that_is_what_is_wanted_is_taken_over_with_its_endpoint() -> None:
+    small = replace(DEPLOYMENT, id="dep_2", name="acme/team-serve/by-hand-2")
+    routed = replace(DEPLOYMENT, name="acme/team-serve/by-hand")
+    observed = replace(
+        seen(model_deployment(ADOPT, ADOPTED), None), strangers=(small, routed), project="acme"
+    )
+
+    plan = after(observed)
+
+    assert plan.action is None
+    assert plan.status.deployment is not None
+    assert plan.status.deployment.id == routed.id, "the one with the traffic"
+
+
+@pytest.mark.parametrize(
+    "stranger",
+    [
+        replace(DEPLOYMENT, model="projects/proj_1/models/ml_other/revisions/rv_1"),
+        replace(DEPLOYMENT, config="projects/proj_platform/configs/cr_other"),
+    ],
+)
+def test_a_deployment_that_is_something_else_is_left_alone(stranger: Any) -> None:
+    observed = replace(
+        seen(model_deployment(ADOPT, ADOPTED), None), strangers=(stranger,), project="acme"
+    )
+
+    assert isinstance(after(observed).action, CreateDeployment)
+
+
+def test_without_the_policy_nothing_is_taken_over() -> None:
+    observed = replace(
+        seen(model_deployment({}, ADOPTED), None), strangers=(DEPLOYMENT,), project="acme"
+    )
+
+    assert isinstance(after(observed).action, CreateDeployment)
