@@ -26,7 +26,7 @@ from together_operator.domain.deployment.actions import (
 from together_operator.domain.deployment.hardware import NoChoice
 from together_operator.domain.deployment.observed import DEPLOYMENT_INTENT, Ceiling, Observed
 from together_operator.domain.deployment.scaling import Scaling, wanted_scaling
-from together_operator.domain.deployment.status import AFFORD, DEPLOY, failed, planned, stalled
+from together_operator.domain.deployment.status import AFFORD, SCHEDULE, failed, planned, stalled
 from together_operator.domain.deployment.target import Target, wanted_target
 from together_operator.domain.outcome import After
 from together_operator.domain.plan import has_finalizer, is_deleting
@@ -45,7 +45,7 @@ def unaffordable(o: Observed, now: datetime) -> DeploymentPlan | None:
         return None
     target = wanted_target(o)
     if isinstance(target, NoChoice):
-        return failed(o, now, stalled(DEPLOY, Reason.NO_CONFIG, target.message))
+        return failed(o, now, stalled(SCHEDULE, Reason.NO_CONFIG, target.message))
     if target is None:
         return None
     return refusal(o, now, target.cents_per_hour, wanted_scaling(o.md, now), 0.0)
