@@ -10,6 +10,7 @@ from pydantic import SecretStr
 
 from together_operator.api.v1alpha1 import ArchiveStatus, S3Location
 from together_operator.domain.archive_job import JobFacts, JobState
+from together_operator.domain.deployment.observed import PublishedMap
 from together_operator.domain.source import SourceFacts
 from together_operator.engine.store import Body, Key
 from together_operator.ports import ArchiveStore, Credentials, Hub
@@ -32,6 +33,10 @@ class RehearsedObjects:
     async def get(self, key: Key) -> Body | None:
         """A body, or None."""
         return copy.deepcopy(self.bodies.get(key))
+
+    async def list(self) -> Sequence[Body]:
+        """All bodies."""
+        return [copy.deepcopy(body) for body in self.bodies.values()]
 
     async def write_status(self, body: Body, status: Mapping[str, Any]) -> Body:
         """Keep the status."""
@@ -83,6 +88,28 @@ class RehearsedJobs:
     async def delete(self, namespace: str, name: str) -> None:
         """Forget it."""
         self._jobs.pop((namespace, name), None)
+
+
+class RehearsedConfigMaps:
+    """`ConfigMaps`, in memory: what is written is there."""
+
+    def __init__(self) -> None:
+        self._written: dict[tuple[str, str], Mapping[str, str]] = {}
+
+    async def read(self, namespace: str, name: str, owner_uid: str) -> PublishedMap | None:
+        """What was written before, which is the asker's own."""
+        del owner_uid
+        data = self._written.get((namespace, name))
+        return PublishedMap(data, is_ours=True) if data is not None else None
+
+    async def write(self, namespace: str, manifest: Mapping[str, Any]) -> None:
+        """Keep the data."""
+        self._written[namespace, manifest["metadata"]["name"]] = manifest["data"]
+
+    async def delete(self, namespace: str, name: str, owner_uid: str) -> None:
+        """Forget it."""
+        del owner_uid
+        self._written.pop((namespace, name), None)
 
 
 class UnreadSecrets:

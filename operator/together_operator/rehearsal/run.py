@@ -27,6 +27,7 @@ from together_operator.ports import ArchiveStore, Hub, ModelProvider, Secrets
 from together_operator.rehearsal.kubernetes import (
     NOT_READ,
     RehearsedArchives,
+    RehearsedConfigMaps,
     RehearsedHub,
     RehearsedJobs,
     RehearsedObjects,
@@ -146,6 +147,7 @@ def _controllers(
         models=stores["CustomModel"],
         deployments=stores["ModelDeployment"],
         secrets=outside.secrets,
+        config_maps=RehearsedConfigMaps(),
         jobs=RehearsedJobs(recorder),
         archives=RehearsedArchives(outside.archives),
         hub=RehearsedHub(outside.hub),
