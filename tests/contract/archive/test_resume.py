@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 from tests.contract.archive.conftest import BUCKET, MIB, FixtureStore
+from tests.support.s3_fixture import Quirks
 from tests.support.s3_fixture.operations import S3Error
 
 from together_operator.archive.destinations.markers import MARKER_NUMBERS, is_ours, marker_sizes
@@ -23,6 +24,17 @@ from together_operator.archive.layout import STREAM_PART
 
 WORKERS = 2
 FORMATS = ["zip", "tar", "tar.gz"]
+marked_and_noted = pytest.mark.parametrize(
+    "quirks",
+    [Quirks(), Quirks(every_part_named=True)],
+    ids=["unnamed parts are dropped", "every part is named"],
+)
+"""A store whose uploads begin with markers, and one where they are noted in an object."""
+
+
+def left_over(store: FixtureStore) -> list[str]:
+    """Objects of uploads and probes."""
+    return [key for key in set(store.keys()) if ".upload" in key or ".probe-" in key]
 
 
 class Worker:
@@ -67,6 +79,7 @@ def sent_bytes(store: FixtureStore) -> int:
     return store.fixture.counters.bytes_in
 
 
+@marked_and_noted
 @pytest.mark.parametrize("share", [0.2, 0.5, 0.8])
 @pytest.mark.parametrize("archive_format", FORMATS)
 def test_a_killed_worker_is_resumed_to_the_same_bytes(
@@ -91,9 +104,11 @@ def test_a_killed_worker_is_resumed_to_the_same_bytes(
     in_flight = (WORKERS + 2) * STREAM_PART
     assert sent_bytes(store) <= len(whole) + in_flight + overhead
     assert store.uploads() == []
+    assert left_over(store) == []
     assert result.sent_bytes <= len(whole)
 
 
+@marked_and_noted
 @pytest.mark.parametrize("share", [0.3, 0.7])
 def test_a_killed_copy_is_resumed_to_the_same_bytes(
     full_store: FixtureStore, tmp_path: Path, share: float
@@ -111,6 +126,7 @@ def test_a_killed_copy_is_resumed_to_the_same_bytes(
     assert store.fixture.content(BUCKET, "out.zip") == whole
     assert result.resumed
     assert result.copied_bytes + result.sent_bytes < len(whole)
+    assert left_over(store) == []
 
 
 def test_sigterm_keeps_what_was_sent_and_says_so(
@@ -165,6 +181,7 @@ def small_model() -> dict[str, bytes]:
     return {"config.json": b"{}", "a.bin": bytes(14 * MIB), "b.bin": b"1" * (9 * MIB)}
 
 
+@marked_and_noted
 @pytest.mark.parametrize("from_directory", [False, True], ids=["prefix", "directory"])
 def test_whichever_request_is_the_last_one_the_next_run_makes_it_whole(
     store: FixtureStore, tmp_path: Path, fast_retries: None, from_directory: bool
@@ -179,6 +196,7 @@ def test_whichever_request_is_the_last_one_the_next_run_makes_it_whole(
     for last in itertools.count():
         store.fixture.storage.uploads.clear()
         store.fixture.storage.buckets[BUCKET].objects.pop("out.zip", None)
+        assert left_over(store) == []
         served = itertools.count()
 
         def refuse_after(_operation: str, _query: Mapping[str, str], last: int = last) -> None:
@@ -217,6 +235,7 @@ def unfinished(store: FixtureStore, directory: Path, destination: str) -> None:
     assert len(store.uploads()) == 1
 
 
+@marked_and_noted
 @pytest.mark.parametrize("destination", [f"s3://{BUCKET}/out.zip", f"s3://{BUCKET}/archives/"])
 def test_uploads_of_an_older_plan_are_aborted_and_those_of_others_are_not(
     store: FixtureStore, directory: Path, tmp_path: Path, destination: str
@@ -230,17 +249,23 @@ def test_uploads_of_an_older_plan_are_aborted_and_those_of_others_are_not(
     (directory / "config.json").touch()  # another mtime: another plan of the same source
     store.archive(str(directory), destination)
     assert store.uploads() == [foreign]
+    assert left_over(store) == []
 
 
+@marked_and_noted
 def test_an_upload_of_another_source_below_the_same_prefix_is_left_alone(
     store: FixtureStore, directory: Path, tmp_path: Path
 ) -> None:
     unfinished(store, directory, f"s3://{BUCKET}/archives/")
     (tmp_path / "config.json").write_text("{}")
+    noted = left_over(store)
+    assert len(noted) == store.fixture.quirks.every_part_named
     store.archive(str(tmp_path), f"s3://{BUCKET}/archives/")
     assert len(store.uploads()) == 1
+    assert left_over(store) == noted
 
 
+@marked_and_noted
 def test_an_upload_that_vanishes_is_a_temporary_failure(
     store: FixtureStore, directory: Path
 ) -> None:
@@ -252,8 +277,11 @@ def test_an_upload_that_vanishes_is_a_temporary_failure(
     with pytest.raises(Exception, match="somebody else ended this upload; run again") as caught:
         store.archive(str(directory))
     assert caught.value.exit_code == 75  # type: ignore[attr-defined]
+    store.archive(str(directory))
+    assert left_over(store) == []
 
 
+@marked_and_noted
 def test_what_another_program_has_just_begun_is_left_alone(
     store: FixtureStore, directory: Path
 ) -> None:

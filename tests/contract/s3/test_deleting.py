@@ -9,6 +9,7 @@ from tests.support.simulators.s3 import S3Simulator
 
 from together_operator.adapters.s3 import S3Archives
 from together_operator.api.v1alpha1 import S3Location
+from together_operator.archive.destinations.s3_notes import probe_key
 from together_operator.domain import errors
 
 Values = Mapping[str, SecretStr]
@@ -17,6 +18,8 @@ OURS = [
     f"{FOLDER}weights-01234567-0123456789abcdef.zip",
     f"{FOLDER}v1.0_x-89abcdef-fedcba9876543210.tar",
     f"{FOLDER}model-01234567-0123456789abcdef.tar.gz",
+    f"{FOLDER}model-01234567-0123456789abcdef.tar.gz.upload",
+    probe_key(f"{FOLDER}model-01234567-0123456789abcdef.tar.gz"),
 ]
 OTHERS = [
     "archives/team/model-9876543210/weights-01234567-0123456789abcdef.zip",
@@ -25,6 +28,7 @@ OTHERS = [
     f"{FOLDER}nested/weights-01234567-0123456789abcdef.zip",
     f"{FOLDER}weights-01234567-0123456789abcdef.zip.backup",
     f"{FOLDER}weights-01234567-0123456789abcdeg.zip",
+    f"{FOLDER}weights.zip.upload",
 ]
 
 

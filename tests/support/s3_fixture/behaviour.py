@@ -27,6 +27,8 @@ class Quirks:
     trailers: bool = True
     """Whether aws-chunked bodies are understood; if not, their framing is stored as content."""
     equal_parts: bool = False
+    every_part_named: bool = False
+    """Refuse to complete an upload that has parts which are not named, as Ceph does."""
     list_uploads: bool = True
     minimum_part: int = 5 << 20
     kms_etags: bool = False

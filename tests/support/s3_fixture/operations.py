@@ -360,6 +360,8 @@ class Operations:
             )
         ):
             raise S3Error(400, "InvalidPart")
+        if self._quirks.every_part_named and len(chosen) < len(upload.parts):
+            raise S3Error(400, "InvalidPart")
         if any(part.content.size < self._quirks.minimum_part for part in chosen[:-1]):
             raise S3Error(400, "EntityTooSmall")
         if self._quirks.equal_parts and len({part.content.size for part in chosen[:-1]}) > 1:

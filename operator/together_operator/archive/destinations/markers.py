@@ -3,11 +3,14 @@
 The list of uploads shows neither metadata nor content, and a key that the user fixed cannot hold
 the digest. So each upload begins with three small parts, numbered 9,998 to 10,000, whose *sizes*
 spell 48 bits of a hash of the plan's digest and of how the archive is cut. They are not named when
-the upload is completed, so the store drops them.
+the upload is completed, so the store drops them. For stores that want all parts named there are
+notes instead (see `s3_notes`).
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+
+from together_operator.archive.checksums import crc32
 
 MARKER_NUMBERS = (9_998, 9_999, 10_000)
 _MAX_MARKER = 1 << 16
@@ -37,3 +40,14 @@ def is_abandoned(sizes: Mapping[int, int], age: float) -> bool:
 def belongs_to(sizes: Mapping[int, int], digest: str, layout: str) -> bool:
     expected = marker_sizes(digest, layout)
     return all(sizes.get(number) == size for number, size in expected.items())
+
+
+class MarkerBody:
+    """Zeros, `size` bytes of them."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.crc = crc32(bytes(size))
+
+    def blocks(self) -> Iterator[memoryview]:
+        yield memoryview(bytes(self.size))

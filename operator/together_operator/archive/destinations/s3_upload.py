@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from together_operator.archive.checksums import crc32
 from together_operator.archive.destinations import (
     EqualPartsNeededError,
     PartBody,
@@ -16,6 +15,7 @@ from together_operator.archive.destinations import (
 )
 from together_operator.archive.destinations.markers import (
     MARKER_NUMBERS,
+    MarkerBody,
     belongs_to,
     is_abandoned,
     is_ours,
@@ -26,6 +26,7 @@ from together_operator.archive.destinations.s3_abilities import (
     CopySource,
     create_parameters,
     probe,
+    takes_unnamed_parts,
 )
 from together_operator.archive.destinations.s3_body import (
     BodyFile,
@@ -36,6 +37,7 @@ from together_operator.archive.destinations.s3_body import (
     sign_framed_bodies,
     whole_crc,
 )
+from together_operator.archive.destinations.s3_notes import Note, Notes, probe_key
 from together_operator.archive.errors import (
     DestinationUnwritable,
     PermissionRefused,
@@ -52,6 +54,7 @@ if TYPE_CHECKING:
 
 _DIGEST_KEY = "together-operator-plan"
 _PROOF_SECONDS = 300
+_UPLOAD_GONE = ("NoSuchUpload", "NoSuchKey")  # the latter from Ceph, to ListParts
 
 
 class S3Object:
@@ -71,6 +74,7 @@ class S3Object:
         self.client = client
         self.location = location
         self.copy_source = copy_source
+        self.notes = Notes(client, location.bucket)
         self._stale_prefix = stale_prefix
         self._signing_client = signing_client
         sign_framed_bodies(client)
@@ -93,7 +97,17 @@ class S3Object:
         size: int = head["ContentLength"]
         right_size = plan.compression or size == plan.size
         right_plan = head.get("Metadata", {}).get(_DIGEST_KEY) == plan.digest
-        return size if right_size and right_plan else None
+        if not (right_size and right_plan):
+            return None
+        if not takes_unnamed_parts(self.client):
+            self.forget(plan)
+        return size
+
+    def forget(self, plan: Plan) -> None:
+        """End the upload that is noted for an archive which is there."""
+        note = self.notes.read(self.location.key)
+        if note is not None and note.digest == plan.digest:
+            self.abort(self.location.key, note.upload_id)
 
     def begin(self, plan: Plan, *, equal_parts: bool = False) -> "S3Upload":
         abilities = probe(self.client, self.location, self._copy_source_for_probe(plan))
@@ -102,7 +116,7 @@ class S3Object:
             kinds.insert(0, "copy")
         if equal_parts or abilities.equal_parts:
             kinds = ["compressed"] if plan.compression else ["equal"]
-        found = self._find_unfinished(plan, kinds)
+        found = self._find_unfinished(plan, kinds, abilities)
         if found is not None:
             return S3Upload(self, plan, abilities, *found)
         created = call(
@@ -115,7 +129,12 @@ class S3Object:
             f"writing {self.uri}",
         )
         upload = S3Upload(self, plan, abilities, kinds[0], created["UploadId"], {})
-        upload.mark()
+        if abilities.every_part_named:
+            self.notes.write(
+                self.location.key, Note(plan.digest, layout_name(kinds[0]), created["UploadId"])
+            )
+        else:
+            upload.mark()
         return upload
 
     def _copy_source_for_probe(self, plan: Plan) -> CopySource | None:
@@ -131,27 +150,48 @@ class S3Object:
         return self._signing_client() if self._signing_client else self.client
 
     def _find_unfinished(
-        self, plan: Plan, kinds: Sequence[LayoutKind]
+        self, plan: Plan, kinds: Sequence[LayoutKind], abilities: Abilities
     ) -> tuple[LayoutKind, str, Mapping[int, PresentPart]] | None:
-        """The upload of this plan with the most bytes; those of other plans are aborted."""
+        """The upload of this plan with the most bytes; those of other plans are aborted, and so
+        are those with markers where these can't be left out.
+        """
         found: list[tuple[int, LayoutKind, str, Mapping[int, PresentPart]]] = []
         for key, upload_id, age in self._uploads():
-            parts = self.list_parts(key, upload_id)
+            parts = self.list_parts(key, upload_id) or {}
             sizes = {number: part.size for number, part in parts.items()}
             matching = [
                 kind
                 for kind in get_args(LayoutKind)
-                if key == self.location.key and belongs_to(sizes, plan.digest, layout_name(kind))
+                if key == self.location.key
+                and not abilities.every_part_named
+                and belongs_to(sizes, plan.digest, layout_name(kind))
             ]
             if matching and matching[0] in kinds:
                 found.append((sum(sizes.values()), matching[0], upload_id, parts))
             elif not matching and (is_ours(sizes) or is_abandoned(sizes, age)):
                 self.abort(key, upload_id)
+        if abilities.every_part_named:
+            return self._find_noted(plan, kinds)
         return max(found, key=lambda item: item[0])[1:] if found else None
+
+    def _find_noted(
+        self, plan: Plan, kinds: Sequence[LayoutKind]
+    ) -> tuple[LayoutKind, str, Mapping[int, PresentPart]] | None:
+        found = None
+        layouts = {layout_name(kind): kind for kind in kinds}
+        for key, note in self.notes.find(self.location.key, self._stale_prefix):
+            kind = layouts.get(note.layout) if note.digest == plan.digest else None
+            parts = self.list_parts(key, note.upload_id)
+            if key == self.location.key and kind is not None and parts is not None:
+                found = kind, note.upload_id, parts
+            else:
+                self.abort(key, note.upload_id)
+        return found
 
     def _uploads(self) -> Iterator[tuple[str, str, float]]:
         """Key, id and age in seconds, by the store's own clock."""
         prefix = self._stale_prefix or self.location.key
+        own_keys = (self.location.key, probe_key(self.location.key))
         pages = self.client.get_paginator("list_multipart_uploads").paginate(
             Bucket=self.location.bucket, Prefix=prefix
         )
@@ -160,18 +200,18 @@ class S3Object:
             for page in call(lambda: list(pages), f"listing uploads of {self.uri}"):
                 now = _date(page["ResponseMetadata"]["HTTPHeaders"].get("date"))
                 for upload in page.get("Uploads", []):
-                    if self._stale_prefix or upload["Key"] == self.location.key:
+                    if self._stale_prefix or upload["Key"] in own_keys:
                         begun = upload.get("Initiated")
                         age = (now - begun).total_seconds() if now and begun else 0.0
                         yield upload["Key"], upload["UploadId"], age
 
-    def list_parts(self, key: str, upload_id: str) -> Mapping[int, PresentPart]:
-        """Empty when the upload is not there any more."""
+    def list_parts(self, key: str, upload_id: str) -> Mapping[int, PresentPart] | None:
+        """None when the upload is not there any more."""
         pages = self.client.get_paginator("list_parts").paginate(
             Bucket=self.location.bucket, Key=key, UploadId=upload_id
         )
 
-        def collect() -> Mapping[int, PresentPart]:
+        def collect() -> Mapping[int, PresentPart] | None:
             try:
                 return {
                     part["PartNumber"]: PresentPart(
@@ -181,17 +221,25 @@ class S3Object:
                     for part in page.get("Parts", [])
                 }
             except ClientError as error:
-                if error_code(error) == "NoSuchUpload":
-                    return {}
+                if error_code(error) in _UPLOAD_GONE:
+                    return None
                 raise
 
         return call(collect, f"listing parts of {self.uri}")
 
     def abort(self, key: str, upload_id: str) -> None:
-        with contextlib.suppress(ClientError, BotoCoreError):
+        """End the upload, and forget what is noted of it once it is gone."""
+        try:
             self.client.abort_multipart_upload(
                 Bucket=self.location.bucket, Key=key, UploadId=upload_id
             )
+        except ClientError as error:
+            if error_code(error) not in _UPLOAD_GONE:
+                return
+        except BotoCoreError:
+            return
+        if not takes_unnamed_parts(self.client):
+            self.notes.remove(key, upload_id)
 
 
 class S3Upload:
@@ -224,7 +272,7 @@ class S3Upload:
 
     def mark(self) -> None:
         for number, size in marker_sizes(self._plan.digest, layout_name(self._kind)).items():
-            self._send(number, _Zeros(size))
+            self._send(number, MarkerBody(size))
 
     @property
     def copies(self) -> bool:
@@ -283,7 +331,7 @@ class S3Upload:
 
     def complete(self, parts: Sequence[Part], crc: int | None) -> None:
         target = self._target
-        stored = target.list_parts(target.location.key, self._upload_id)
+        stored = target.list_parts(target.location.key, self._upload_id) or {}
         size = sum(part.size for part in parts)
         if not stored and target.find_finished(self._plan) == size:
             return self._prove(size, crc)  # another worker with the same plan was first
@@ -295,7 +343,10 @@ class S3Upload:
                     "run again to send it anew"
                 )
         self._complete([(part.number, stored[part.number].etag) for part in parts], size, crc)
-        return self._prove(size, crc)
+        self._prove(size, crc)
+        if self._abilities.every_part_named:
+            target.forget(self._plan)
+        return None
 
     def _complete(self, parts: Sequence[tuple[int, str]], size: int, crc: int | None) -> None:
         target = self._target
@@ -361,14 +412,3 @@ def _date(text: str | None) -> datetime | None:
         return parsedate_to_datetime(text) if text else None
     except ValueError:
         return None
-
-
-class _Zeros:
-    """The body of a marker."""
-
-    def __init__(self, size: int) -> None:
-        self.size = size
-        self.crc = crc32(bytes(size))
-
-    def blocks(self) -> Iterator[memoryview]:
-        yield memoryview(bytes(self.size))
