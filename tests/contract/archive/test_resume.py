@@ -229,7 +229,7 @@ def test_a_stop_before_anything_was_sent_leaves_no_archive(
 
 def unfinished(store: FixtureStore, directory: Path, destination: str) -> None:
     """Leave an upload behind, as a worker that fails at its end does."""
-    store.fixture.fail("CompleteMultipartUpload", "access_denied", times=1)
+    store.fixture.fail("CompleteMultipartUpload", "access_denied", times=1, skip=1)  # the probe's
     with pytest.raises(Exception, match="did not accept"):
         store.archive(str(directory), destination)
     assert len(store.uploads()) == 1
@@ -270,13 +270,15 @@ def test_an_upload_that_vanishes_is_a_temporary_failure(
     store: FixtureStore, directory: Path
 ) -> None:
     def abort_once(operation: str, query: Mapping[str, str]) -> None:
-        if operation == "UploadPart" and query["partNumber"] == "2":
+        probing = ".probe-" in query["key"]
+        if operation == "UploadPart" and query["partNumber"] == "2" and not probing:
             store.fixture.storage.uploads.clear()
 
     store.fixture.before = abort_once
     with pytest.raises(Exception, match="somebody else ended this upload; run again") as caught:
         store.archive(str(directory))
     assert caught.value.exit_code == 75  # type: ignore[attr-defined]
+    store.fixture.before = lambda _operation, _query: None
     store.archive(str(directory))
     assert left_over(store) == []
 
