@@ -34,6 +34,7 @@ from together_operator.controllers import (
     Ports,
 )
 from together_operator.domain.backoff import Backoff
+from together_operator.domain.errors import NotFound, OperatorError
 from together_operator.domain.plan import Process
 from together_operator.engine.runner import Runner, Settings
 from together_operator.reconcilers.orphans import Comparison, OrphanWatch
@@ -47,6 +48,9 @@ log = structlog.get_logger(__name__)
 
 STUCK_SECONDS = 120.0
 """A queue that makes no progress for this long fails the liveness probe."""
+
+PREPARE_SECONDS = 1.0
+"""Between tries to read what objects reserve."""
 
 MAX_THREADS = 16
 """Threads for boto3 and huggingface_hub, which have no asynchronous interface."""
@@ -216,8 +220,22 @@ class Operator:
         )
         comparison = Comparison(controllers.accounts, models, deployments, process.cluster_id)
         self.orphans = OrphanWatch(comparison, gate, self.events, self.metrics, gate.reference)
-        await controllers.prepare()
+        await self._prepare(controllers, gate)
         return controllers
+
+    async def _prepare(self, controllers: Controllers, gate: LeaseGate) -> None:
+        """Try until it succeeds: an API server that starts or lacks the CRDs is no failure."""
+        while gate.is_held() and not self.stop.is_set():
+            try:
+                await controllers.prepare()
+            except NotFound:
+                return  # no CRD, so no objects
+            except OperatorError as error:
+                log.warning("what objects reserve can't be read yet", error=str(error))
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self.stop.wait(), PREPARE_SECONDS)
+            else:
+                return
 
     def _alive(self) -> str | None:
         stuck = [runner.kind for runner in self.runners if runner.is_stuck(STUCK_SECONDS)]

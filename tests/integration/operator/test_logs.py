@@ -60,7 +60,6 @@ def test_what_fails_is_a_warning_with_the_class_of_its_error(workspace: Workspac
 def test_an_event_is_found_in_the_log_by_its_words(workspace: Workspace) -> None:
     workspace.apply(custom_model("told", hugging_face(CHAT)))
     workspace.ready(MODEL, "told")
-    told = {(e["reason"], e["message"]): e for e in entries(workspace, "told")}
 
     def events() -> list[dict[str, Any]]:
         answer = workspace.kubectl("get", "events", "-o", "json")
@@ -71,6 +70,8 @@ def test_an_event_is_found_in_the_log_by_its_words(workspace: Workspace) -> None
     while not any(e["reason"] == "Ready" for e in events()):
         assert time.monotonic() < deadline, "the event is posted"
         time.sleep(0.1)
+    # A reason is logged before its event is posted.
+    told = {(e["reason"], e["message"]): e for e in entries(workspace, "told")}
     for event in events():
         assert (event["reason"], event["message"]) in told
     actions = {e["reconcile"] for e in entries(workspace, "action")}
