@@ -209,6 +209,7 @@ class Platform(Models):
         row, before = self._deployment(endpoint_id, deployment_id)
         _check_bounds(min_replicas, max_replicas)
         if tuning is not None:
+            _check_tuning(tuning)
             row.put(self.clock(), replace(before, tuning=_tuned(before.tuning, tuning)))
         if max_replicas == 0 and self.rollouts.binds(before):
             raise errors.Rejected(f"deployment {deployment_id} can't be stopped during a rollout")
@@ -245,7 +246,7 @@ class Platform(Models):
         """Begin to bring a deployment to its lower bound."""
         row, before = self._found(self.deployments, "deployment", deployment_id)
         now, desired = self.clock(), low
-        deployment = replace(before, min_replicas=low, max_replicas=high)
+        deployment = replace(before, min_replicas=low, max_replicas=high, desired_replicas=desired)
         row.put(now, deployment)
         is_there = desired == before.scheduled_replicas == before.ready_replicas
         if is_there and before.state is DeploymentState.READY:
@@ -324,6 +325,21 @@ class Platform(Models):
 def _check_bounds(low: int, high: int) -> None:
     if low < 0 or high < low or (low == 0) != (high == 0):
         raise errors.Rejected("minReplicas and maxReplicas: both 0, or 1 <= min <= max")
+
+
+def _check_tuning(tuning: Tuning) -> None:
+    for metric in tuning.metrics or ():
+        if metric.name in _UTILIZATIONS and metric.target > 100:
+            raise errors.Rejected(f"{metric.name}: a utilization is at most 100")
+        if metric.percentile is not None and metric.name not in _LATENCIES:
+            raise errors.Rejected(f"{metric.name} takes no percentile")
+    timeout = tuning.inactive_timeout
+    if timeout is not None and timeout != 0 and not 30 <= timeout <= 1440:
+        raise errors.Rejected("inactiveTimeout: 0, or 30 to 1440 minutes")
+
+
+_UTILIZATIONS = frozenset({"gpu_utilization", "token_utilization", "cache_hit_rate"})
+_LATENCIES = frozenset({"ttft", "decoding_speed", "e2e_latency"})
 
 
 def _tuned(before: Tuning, change: Tuning) -> Tuning:
