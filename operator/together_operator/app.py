@@ -97,6 +97,7 @@ class Operator:
                 # Before the Lease is there: where CPU is short, loading it afterwards kept the
                 # event loop from renewing in time.
                 await asyncio.to_thread(HuggingFaceHub.preload)
+                await asyncio.to_thread(SourceInspector.preload)
                 try:
                     await self._run(Connections(api, http, threads), gate)
                 finally:

@@ -1,6 +1,6 @@
 """Looks into sources with the checks of `together-operator check`. Never on the event loop.
 
-The checks are imported with the first look: they bring boto3, huggingface_hub and the archiver.
+The checks are imported apart: they bring huggingface_hub, the archiver, and for S3 boto3.
 """
 
 from __future__ import annotations
@@ -42,6 +42,11 @@ class SourceInspector:
         self._loaded: Inspections | None = None
         self._slots = asyncio.Semaphore(AT_ONCE)
         self._answers: OrderedDict[_Key, tuple[str, ...]] = OrderedDict()
+
+    @staticmethod
+    def preload() -> None:
+        """Load the checks before the first look needs them; blocks, so call it in a thread."""
+        from together_operator.adapters import inspector_calls  # noqa: F401 - for its imports
 
     async def inspect(self, place: Place, revision: str, largest_node: int | None) -> Sequence[str]:
         """Each problem with its remedy, in one line; none for a source that is good.

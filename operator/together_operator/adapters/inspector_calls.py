@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING
 
-from together_operator.adapters.s3_calls import translated
-from together_operator.adapters.s3_clients import Clients
 from together_operator.archive.check import LARGEST_NODE_BYTES, Finding, Listing, inspect_files
 from together_operator.archive.check.archive_file import RangeFile, archive_findings
 from together_operator.archive.check.remote import open_remote
@@ -17,16 +18,17 @@ from together_operator.archive.errors import (
     PermissionRefused,
     TemporaryFailure,
 )
-from together_operator.archive.locations import HubLocation, S3Location, format_of
+from together_operator.archive.locations import HubLocation, format_of
 from together_operator.archive.selection import select
 from together_operator.archive.sources import Entry, Source
 from together_operator.archive.sources.hub import HubSource
 from together_operator.archive.sources.opening import StoreOptions
-from together_operator.archive.sources.s3 import S3Source
 from together_operator.domain import errors
 from together_operator.domain.conditions import Reason
-from together_operator.domain.source import is_archive_uri
 from together_operator.ports import BehindUrl, InRepository, InStore, Place
+
+if TYPE_CHECKING:
+    from together_operator.adapters.inspector_stores import Stores
 
 SECONDS = 60.0
 """For one source. The largest models have some hundred shards, with two requests each."""
@@ -69,7 +71,8 @@ class Inspections:
 
     def __init__(self, hub_endpoint: str) -> None:
         self._hub_endpoint = hub_endpoint
-        self._clients = Clients()
+        self._lock = threading.Lock()
+        self._stores: Stores | None = None
 
     def inspect(self, place: Place, largest_node: int | None) -> list[str]:
         """Each problem with its remedy. Raises errors of `domain.errors`."""
@@ -102,23 +105,22 @@ class Inspections:
                 HubSource(location, token=token, endpoint=self._hub_endpoint, sleep=budget.pause),
                 rules,
             )
-        with translated(place.uri):
-            return self._in_store(place, budget, rules)
+        return self._store_findings(place, budget, rules)
 
-    def _in_store(
+    def _store_findings(
         self, place: InStore, budget: _Budget, rules: Callable[[Listing], list[Finding]]
     ) -> Sequence[Finding]:
-        bucket, _, key = place.uri.removeprefix("s3://").partition("/")
-        identity = self._clients.identity(place.location, place.credentials)
-        client = self._clients.client(identity, place.location, bucket)
-        if not is_archive_uri(place.uri):
-            prefix = key if not key or key.endswith("/") else f"{key}/"
-            return _in_files(S3Source(client, S3Location(bucket, prefix)), rules)
-        folder, _, name = key.rpartition("/")
-        source = S3Source(client, S3Location(bucket, f"{folder}/" if folder else ""))
-        entry = source.entry(name)
-        file = RangeFile(lambda at, length: _read(source, entry, at, length), entry.size)
-        return _in_archive(name, file, budget, rules)
+        with self._lock:
+            if self._stores is None:
+                # boto3 takes as long to load as all the rest; only sources in S3 need it.
+                from together_operator.adapters.inspector_stores import Stores
+
+                self._stores = Stores()
+        with self._stores.opened(place) as (folder, entry):
+            if entry is None:
+                return _in_files(folder, rules)
+            read = partial(_read, folder, entry)
+            return _in_archive(entry.name, RangeFile(read, entry.size), budget, rules)
 
 
 def _in_files(source: Source, rules: Callable[[Listing], list[Finding]]) -> list[Finding]:

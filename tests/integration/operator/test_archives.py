@@ -202,7 +202,7 @@ def test_an_eviction_at_half_resumes_and_progress_never_falls(
     _write_large(tmp_path / "large", 112 << 20)
     cluster, store = workspace.surroundings.cluster, workspace.surroundings.store
     cluster.create_claim(workspace.namespace, "large", tmp_path / "large")
-    store.throttle(8 << 20)
+    store.throttle(4 << 20)
     destination = workspace.s3("archives/", endpoint=store.url)
     workspace.apply(
         workspace.s3_secret(),
@@ -232,7 +232,7 @@ def test_an_eviction_at_half_resumes_and_progress_never_falls(
     percents = [_percent(it) for it in workspace.versions(MODEL, "large") if _percent(it) >= 0]
     packing = percents[: percents.index(100)] if 100 in percents else percents
     assert packing == sorted(packing), "never lower for the same attempt"
-    assert len(set(packing)) >= 3, packing
+    assert len(set(packing)) >= 5, packing
     columns = [int(text.partition("%")[0]) for text in shown if "%" in text]
     assert columns == sorted(columns), shown
     assert min(columns) >= 50, "the second pod begins where the first was"

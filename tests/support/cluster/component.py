@@ -71,6 +71,8 @@ class Component:
             environment = {
                 "PATH": os.environ.get("PATH", os.defpath),
                 "HOME": str(self._folder),
+                # A cluster lives for minutes: memory is cheaper than collecting it.
+                "GOGC": "400",
                 MARK: str(self._folder),
             }
             with self.log.open("ab") as log:

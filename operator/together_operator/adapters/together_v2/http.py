@@ -7,7 +7,6 @@ no exception holds a request or a response, both of which may carry secrets.
 from __future__ import annotations
 
 import asyncio
-import json
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -17,6 +16,7 @@ from typing import Any, Literal
 
 import httpx
 from pydantic import SecretStr
+from pydantic_core import from_json
 
 from together_operator.adapters.rate_limit import RateLimiter
 from together_operator.adapters.together_v2 import messages
@@ -242,7 +242,7 @@ def _json(raw: bytearray) -> object:
     if not raw:
         return None
     try:
-        return json.loads(raw)
+        return from_json(raw)
     except ValueError:
         return ""
 

@@ -28,7 +28,7 @@ def scrub(text: object, secrets: Iterable[str] = ()) -> str:
         text: what a remote system said; anything that is not a string is dropped.
         secrets: strings that must not show in any case, e.g. the token that was sent.
     """
-    if not isinstance(text, str):
+    if not text or not isinstance(text, str):
         return ""
     line = " ".join(text[: MAX_LENGTH * 20].split())
     for secret in secrets:

@@ -22,6 +22,8 @@ from together_operator.domain.together_rollouts import (
     RolloutState,
 )
 
+_STATES = {state.value: state for state in RolloutState}
+
 
 def rollout(data: Json) -> Rollout:
     """A rollout."""
@@ -33,7 +35,7 @@ def rollout(data: Json) -> Rollout:
         endpoint_id=text_of(data, "endpointId"),
         source_id=required_of(data, "sourceDeploymentId"),
         target_id=required_of(data, "targetDeploymentId"),
-        state=RolloutState(word) if word in set(RolloutState) else RolloutState.UNKNOWN,
+        state=_STATES.get(word, RolloutState.UNKNOWN),
         step=None if data.get("currentStep") is None else integer_of(data, "currentStep"),
         steps=integer_of(status, "totalSteps"),
         traffic_percent=integer_of(data, "currentTrafficPercent"),

@@ -43,6 +43,10 @@ from together_operator.domain.together import (
     Visibility,
 )
 
+# Looked up for every item of every list that is polled, where an enum's own search is slow.
+_DEPLOYMENT_STATES = {state.value: state for state in DeploymentState}
+_IMPORT_STATES = {state.value: state for state in ImportState}
+
 
 def model(data: Json) -> Model:
     """A custom model."""
@@ -308,12 +312,12 @@ def _summary(data: Json) -> DeploymentSummary:
 
 
 def _deployment_state(word: str) -> DeploymentState:
-    return DeploymentState(word) if word in set(DeploymentState) else DeploymentState.UNKNOWN
+    return _DEPLOYMENT_STATES.get(word, DeploymentState.UNKNOWN)
 
 
 def _import_state(word: str) -> ImportState:
     # A state that this version does not know is no end: waiting costs least.
-    return ImportState(word) if word in set(ImportState) else ImportState.RUNNING
+    return _IMPORT_STATES.get(word, ImportState.RUNNING)
 
 
 def _model_id(resource: str) -> str:
