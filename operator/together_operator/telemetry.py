@@ -129,7 +129,6 @@ class Metrics:
             ("method", "resource", "code"),
             registry=self.registry,
         )
-
         self.orphans = Gauge(
             "together_operator_orphans",
             "What is at Together in this cluster's name and no object asks for, by what it is.",
@@ -141,12 +140,6 @@ class Metrics:
             "When what is at Together was last compared with what objects ask for.",
             registry=self.registry,
         )
-
-    def compared(self, left: dict[str, int]) -> None:
-        """What is at Together was compared with what objects ask for; orphans by kind."""
-        for what, number in left.items():
-            self.orphans.labels(what).set(number)
-        self.last_comparison.set_to_current_time()
         self.hourly_cost = Gauge(
             "together_operator_hourly_cost_dollars",
             "What Together bills for a ModelDeployment in an hour, by list price.",
@@ -160,6 +153,12 @@ class Metrics:
             registry=self.registry,
         )
         self._billed: set[tuple[str, str]] = set()
+
+    def compared(self, left: dict[str, int]) -> None:
+        """What is at Together was compared with what objects ask for; orphans by kind."""
+        for what, number in left.items():
+            self.orphans.labels(what).set(number)
+        self.last_comparison.set_to_current_time()
 
     def spent(self, bills: Mapping[Key, tuple[float, float]]) -> None:
         """Rate in cents an hour, and cents since the last time, of each object that there is."""
