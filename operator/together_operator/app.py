@@ -7,10 +7,11 @@ import contextlib
 import random
 import signal
 import time
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 import structlog
@@ -38,6 +39,7 @@ from together_operator.domain.errors import NotFound, OperatorError
 from together_operator.domain.plan import Process
 from together_operator.engine.runner import Runner, Settings
 from together_operator.reconcilers.orphans import Comparison, OrphanWatch
+from together_operator.reconcilers.roll_call import RollCall
 from together_operator.reconcilers.spending import Limits
 from together_operator.shell import watch
 from together_operator.shell.health import HealthServer
@@ -46,11 +48,13 @@ from together_operator.telemetry import Metrics
 
 log = structlog.get_logger(__name__)
 
+T = TypeVar("T")
+
 STUCK_SECONDS = 120.0
 """A queue that makes no progress for this long fails the liveness probe."""
 
 PREPARE_SECONDS = 1.0
-"""Between tries to read what objects reserve."""
+"""Between tries to read what has to be known at the start."""
 
 MAX_THREADS = 16
 """Threads for boto3 and huggingface_hub, which have no asynchronous interface."""
@@ -58,6 +62,10 @@ MAX_THREADS = 16
 
 class LeaseLostError(Exception):
     """Another process may act now: this one ends, to be started anew."""
+
+
+class StoppedError(Exception):
+    """Told to stop, or the Lease was lost, before everything was built."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +87,7 @@ class Operator:
         self.events = watch.KopfEvents()
         self.runners: tuple[Runner, ...] = ()
         self.orphans: OrphanWatch | None = None
+        self.roll_calls: tuple[RollCall, ...] = ()
         self._controllers: Controllers | None = None
         self._watching = False
 
@@ -115,11 +124,12 @@ class Operator:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         if acquired.is_set() and not self.stop.is_set():
             self.metrics.leader.set(1)
-            controllers = await self._build(outside, gate)
-            self.runners = controllers.runners
-            self._controllers = controllers
-            watching = {asyncio.create_task(self._watch(controllers, drained), name="kopf")}
-            tasks |= self._comparing()
+            with contextlib.suppress(StoppedError):
+                controllers = await self._build(outside, gate)
+                self.runners = controllers.runners
+                self._controllers = controllers
+                watching = {asyncio.create_task(self._watch(controllers, drained), name="kopf")}
+                tasks |= self._comparing()
             await asyncio.wait({election, stopping, *watching}, return_when=asyncio.FIRST_COMPLETED)
         lost = election.done()
         self.stop.set()
@@ -139,10 +149,14 @@ class Operator:
             raise LeaseLostError
 
     def _comparing(self) -> set[asyncio.Task[Any]]:
+        tasks = {
+            asyncio.create_task(calls.run(self.config.resync_seconds), name="roll call")
+            for calls in self.roll_calls
+        }
         period = self.config.orphans_seconds
-        if not period or self.orphans is None:
-            return set()
-        return {asyncio.create_task(self.orphans.run(period), name="orphans")}
+        if period and self.orphans is not None:
+            tasks.add(asyncio.create_task(self.orphans.run(period), name="orphans"))
+        return tasks
 
     async def _watch(self, controllers: Controllers, stop: asyncio.Event) -> None:
         observers = {
@@ -179,7 +193,8 @@ class Operator:
         config, rng = self.config, random.Random()  # noqa: S311 - jitter, no secret
         backoff = Backoff(base=min(1.0, config.retry_max_seconds), cap=config.retry_max_seconds)
         process = Process(
-            cluster_id=config.cluster_id or await cluster_id(api),
+            cluster_id=config.cluster_id
+            or await self._read("the cluster's identity", lambda: cluster_id(api), gate),
             holder=f"{config.identity}-{rng.randrange(16**6):06x}",
             started=_now(),
             settle=config.settle_seconds,
@@ -221,22 +236,43 @@ class Operator:
         )
         comparison = Comparison(controllers.accounts, models, deployments, process.cluster_id)
         self.orphans = OrphanWatch(comparison, gate, self.events, self.metrics, gate.reference)
+        self.roll_calls = (
+            RollCall(
+                *(CUSTOM_MODELS, models, controllers.models, controllers.on_model, self.metrics)
+            ),
+            RollCall(
+                MODEL_DEPLOYMENTS,
+                deployments,
+                controllers.deployments,
+                controllers.on_deployment,
+                self.metrics,
+            ),
+        )
         await self._prepare(controllers, gate)
         return controllers
 
     async def _prepare(self, controllers: Controllers, gate: LeaseGate) -> None:
-        """Try until it succeeds: an API server that starts or lacks the CRDs is no failure."""
+        """Learn what objects reserve."""
+        with contextlib.suppress(NotFound):  # no CRD, so no objects
+            await self._read("what objects reserve", controllers.prepare, gate)
+
+    async def _read(self, what: str, read: Callable[[], Awaitable[T]], gate: LeaseGate) -> T:
+        """Try until it succeeds: an API server that starts, or rights that come, are no failure.
+
+        Raises:
+            NotFound: there is no such thing.
+            StoppedError: it is not this process's business any more.
+        """
         while gate.is_held() and not self.stop.is_set():
             try:
-                await controllers.prepare()
+                return await read()
             except NotFound:
-                return  # no CRD, so no objects
+                raise
             except OperatorError as error:
-                log.warning("what objects reserve can't be read yet", error=str(error))
+                log.warning("can't be read yet", what=what, error=str(error))
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self.stop.wait(), PREPARE_SECONDS)
-            else:
-                return
+        raise StoppedError
 
     def _alive(self) -> str | None:
         stuck = [runner.kind for runner in self.runners if runner.is_stuck(STUCK_SECONDS)]

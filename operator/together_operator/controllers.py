@@ -153,8 +153,12 @@ class Controllers:
         return self._model_runner, self._deployment_runner
 
     async def prepare(self) -> None:
-        """Learn what all objects reserve, before the first of them may want more."""
-        self.spending.seed(await self._deployment_objects.list())
+        """Learn what all objects reserve, before the first of them may want more.
+
+        Without a ceiling nobody asks for that, and a start need not list what the watch lists.
+        """
+        if self.spending.is_limited:
+            self.spending.seed(await self._deployment_objects.list())
 
     def start(self) -> None:
         """Start the workers."""

@@ -118,6 +118,12 @@ class Metrics:
             ("kind",),
             registry=self.registry,
         )
+        self.watch_missed = Counter(
+            "together_operator_watch_missed",
+            "Changes that the watch never told of, and a comparison found.",
+            ("kind",),
+            registry=self.registry,
+        )
         self.leader = Gauge(
             "together_operator_leader",
             "1 while this process holds the Lease.",
@@ -159,6 +165,10 @@ class Metrics:
         for what, number in left.items():
             self.orphans.labels(what).set(number)
         self.last_comparison.set_to_current_time()
+
+    def missed(self, kind: str, number: int) -> None:
+        """A comparison of what is known with what there is found so many differences."""
+        self.watch_missed.labels(kind).inc(number)
 
     def spent(self, bills: Mapping[Key, tuple[float, float]]) -> None:
         """Rate in cents an hour, and cents since the last time, of each object that there is."""

@@ -21,7 +21,7 @@ from pydantic import SecretStr
 from together_operator.api.v1alpha1 import GROUP, VERSION
 from together_operator.domain import errors
 from together_operator.domain.deployment.observed import PublishedMap
-from together_operator.engine.store import Body, Key
+from together_operator.engine.store import Body, Key, key_of
 
 TIMEOUT = 30
 """Seconds for one request; the API server's own limit for a write is 34."""
@@ -29,13 +29,16 @@ TIMEOUT = 30
 PAGE = 500
 """Objects in one answer to a list."""
 
+METADATA = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io"
+"""What to accept for a list without specs and statuses."""
+
 _BY_STATUS: dict[int, type[errors.RemoteError]] = {
     400: errors.Rejected,
     401: errors.Unauthorized,
     403: errors.Forbidden,
     404: errors.NotFound,
     409: errors.Conflict,
-    410: errors.NotFound,
+    # 410 is none of them: a list took longer than its token holds, and begins anew.
     422: errors.Rejected,
     429: errors.RateLimited,
 }
@@ -87,38 +90,53 @@ class KubeObjects:
 
     async def bodies(self) -> AsyncIterator[Body]:
         """Each live object in all namespaces, read in pages."""
+        async for body in self._in(None):
+            yield body
+
+    async def list(self) -> Sequence[Body]:
+        """All objects of the namespaces that are served."""
+        return [body async for body in self._served()]
+
+    async def versions(self) -> Mapping[Key, int]:
+        """The resourceVersion of each object of the namespaces that are served."""
+        found = self._served(Accept=METADATA)
+        return {key_of(body): int(body["metadata"]["resourceVersion"]) async for body in found}
+
+    async def _served(self, **headers: str) -> AsyncIterator[Body]:
+        for namespace in self._namespaces or (None,):
+            async for body in self._in(namespace, headers):
+                yield body
+
+    async def _in(
+        self, namespace: str | None, headers: Mapping[str, str] | None = None
+    ) -> AsyncIterator[Body]:
+        """Each live object of one namespace or, without one, of all, read in pages."""
         token: str | None = None
         while True:
-            with translated():
-                page: Any = await self._api.list_cluster_custom_object(
-                    GROUP,
-                    VERSION,
-                    self._plural,
-                    limit=PAGE,
-                    _continue=token,
-                    _request_timeout=TIMEOUT,
-                )
+            page = await self._page(namespace, token, dict(headers or {}))
             for body in page["items"]:
                 yield body
             token = page["metadata"].get("continue")
             if not token:
                 return
 
-    async def list(self) -> Sequence[Body]:
-        """All objects of the namespaces that are served."""
-        found: list[Body] = []
+    async def _page(self, namespace: str | None, token: str | None, headers: dict[str, str]) -> Any:
         with translated():
-            if not self._namespaces:
-                answer = await self._api.list_cluster_custom_object(
-                    GROUP, VERSION, self._plural, _request_timeout=TIMEOUT
+            if namespace is None:
+                return await self._api.list_cluster_custom_object(
+                    *(GROUP, VERSION, self._plural),
+                    limit=PAGE,
+                    _continue=token,
+                    _request_timeout=TIMEOUT,
+                    _headers=headers,
                 )
-                found += _items(answer)
-            for namespace in self._namespaces:
-                answer = await self._api.list_namespaced_custom_object(
-                    GROUP, VERSION, namespace, self._plural, _request_timeout=TIMEOUT
-                )
-                found += _items(answer)
-        return found
+            return await self._api.list_namespaced_custom_object(
+                *(GROUP, VERSION, namespace, self._plural),
+                limit=PAGE,
+                _continue=token,
+                _request_timeout=TIMEOUT,
+                _headers=headers,
+            )
 
     async def write_status(self, body: Body, status: Mapping[str, Any]) -> Body:
         """Replace the status; the body's resourceVersion is the precondition."""
@@ -173,10 +191,6 @@ class KubeObjects:
         except errors.NotFound:
             return None
         return _body(after)
-
-
-def _items(answer: object) -> list[Body]:
-    return cast("Mapping[str, list[Body]]", answer)["items"]
 
 
 def _body(answer: object) -> Body:

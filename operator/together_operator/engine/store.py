@@ -65,6 +65,15 @@ class Store:
         packed = self._packed.get(key)
         return _unpacked(packed[1]) if packed is not None else None
 
+    def version(self, key: Key) -> int:
+        """The resourceVersion of the newest body seen, or -1."""
+        known = self._packed.get(key)
+        return known[0] if known is not None else -1
+
+    def versions(self) -> dict[Key, int]:
+        """The resourceVersion of every newest body, as of now."""
+        return {key: version for key, (version, _) in self._packed.items()}
+
     def forget(self, key: Key) -> None:
         """The object is gone."""
         self._packed.pop(key, None)

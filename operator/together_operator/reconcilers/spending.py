@@ -55,6 +55,12 @@ class Spending:
         self.on_freed: Callable[[Key], None] = lambda _: None
         """Called for each object that waits for money, when some became free."""
 
+    @property
+    def is_limited(self) -> bool:
+        """Whether there is any ceiling, so that what others reserve matters."""
+        limits = self._limits
+        return bool(limits.by_namespace) or (limits.total, limits.each_namespace) != (None, None)
+
     def seed(self, bodies: Iterable[Body]) -> None:
         """Take over what the statuses of all objects say, before anything is decided."""
         for body in bodies:

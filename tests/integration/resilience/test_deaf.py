@@ -116,16 +116,22 @@ def test_rights_that_are_taken_away_and_given_back(world: World) -> None:
     world.apply(*world.pair("m"))
     world.ready(["m"])
 
-    binding = json.loads(
-        world.cluster.kubectl("get", "clusterrolebinding", "together-operator", "-o", "json")
-    )
-    world.cluster.kubectl("delete", "clusterrolebinding", "together-operator")
+    bindings = [
+        json.loads(world.cluster.kubectl("get", *which, "-o", "json"))
+        for which in (
+            ("clusterrolebinding", "together-operator"),
+            ("rolebinding", "together-operator-lease", "--namespace=default"),
+        )
+    ]
+    every = {"apiVersion": "v1", "kind": "List", "items": bindings}
+    world.cluster.kubectl("delete", "-f", "-", input=json.dumps(every))
     world.until(operator.has_ended, "the operator ends: it can't hold its Lease")
     assert any(e["status"] == 403 for e in world.logged(operator, "the Lease can't be had"))
     world.describe("m", "while it had no rights")
-    for assigned in ("uid", "resourceVersion", "creationTimestamp"):
-        binding["metadata"].pop(assigned)
-    world.cluster.kubectl("apply", "-f", "-", input=json.dumps(binding))
+    for binding in bindings:
+        for assigned in ("uid", "resourceVersion", "creationTimestamp"):
+            binding["metadata"].pop(assigned)
+    world.cluster.kubectl("apply", "-f", "-", input=json.dumps(every))
     restarted_when_ended(operator)
 
     world.described("m", "while it had no rights")

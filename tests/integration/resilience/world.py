@@ -59,6 +59,28 @@ class World:
         self.operators.append(operator)
         return operator
 
+    def permit_leases(self, *names: str) -> None:
+        """Let operators have Leases of other names than the one that their role is about."""
+        for name in names:
+            self.cluster.kubectl("delete", "lease", name, "--ignore-not-found")
+        group = "rbac.authorization.k8s.io"
+        metadata = {"name": "more-leases", "namespace": "default"}
+        leases = {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"]}
+        rules = [
+            {**leases, "resourceNames": list(names), "verbs": ["get", "update"]},
+            {**leases, "verbs": ["create"]},
+        ]
+        role = {"apiVersion": f"{group}/v1", "kind": "Role", "metadata": metadata, "rules": rules}
+        binding = {
+            "apiVersion": f"{group}/v1",
+            "kind": "RoleBinding",
+            "metadata": metadata,
+            "roleRef": {"apiGroup": group, "kind": "Role", "name": "more-leases"},
+            "subjects": [{"apiGroup": group, "kind": "User", "name": "operator"}],
+        }
+        every = {"apiVersion": "v1", "kind": "List", "items": [role, binding]}
+        self.cluster.kubectl("apply", "-f", "-", input=json.dumps(every))
+
     def pair(self, name: str, **spec: Any) -> list[Object]:
         """A CustomModel and a ModelDeployment of it."""
         source = {"huggingFace": {"repo": REPO}}

@@ -1,0 +1,110 @@
+"""What the watch never told is found by comparing, and told as the watch would have."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytest
+
+from together_operator.engine.store import Body, Key, Store, key_of
+from together_operator.reconcilers.roll_call import RollCall
+
+A, B = Key("team", "a"), Key("team", "b")
+
+
+def body(key: Key, version: int, uid: str = "1") -> dict[str, Any]:
+    metadata = {"namespace": key.namespace, "name": key.name, "uid": uid}
+    return {"metadata": {**metadata, "resourceVersion": str(version)}}
+
+
+class Cluster:
+    """Objects that there are; `meanwhile` happens while the roll is read."""
+
+    def __init__(self, *bodies: Body, meanwhile: Callable[[], None] = lambda: None) -> None:
+        self.live = {key_of(b): b for b in bodies}
+        self.meanwhile = meanwhile
+        self.gets = 0
+
+    async def versions(self) -> Mapping[Key, int]:
+        found = {k: int(b["metadata"]["resourceVersion"]) for k, b in self.live.items()}
+        self.meanwhile()
+        return found
+
+    async def get(self, key: Key) -> Body | None:
+        self.gets += 1
+        return self.live.get(key)
+
+
+class Meter:
+    def __init__(self) -> None:
+        self.counted: list[tuple[str, int]] = []
+
+    def missed(self, kind: str, number: int) -> None:
+        self.counted.append((kind, number))
+
+
+async def call(known: list[Body], cluster: Cluster, store: Store) -> list[tuple[Key, str, bool]]:
+    """What was told: key, version and whether it is gone."""
+    told: list[tuple[Key, str, bool]] = []
+    for each in known:
+        store.observe(each)
+
+    def tell(news: Body, deleted: bool) -> None:
+        told.append((key_of(news), news["metadata"]["resourceVersion"], deleted))
+
+    meter = Meter()
+    number = await RollCall("things", cluster, store, tell, meter).call()
+    assert meter.counted == [("things", number)]
+    assert number == len(told)
+    return told
+
+
+@pytest.mark.parametrize(
+    ("known", "live", "told", "gets"),
+    [
+        pytest.param([body(A, 1)], [body(A, 1)], [], 0, id="all as it is known"),
+        pytest.param([body(A, 1), body(B, 2)], [body(A, 1)], [(B, "2", True)], 1, id="vanished"),
+        pytest.param([body(A, 1)], [], [(A, "1", True)], 1, id="all vanished"),
+        pytest.param([body(A, 1)], [body(A, 5)], [(A, "5", False)], 1, id="changed"),
+        pytest.param([], [body(A, 5)], [(A, "5", False)], 1, id="new"),
+        pytest.param(
+            [body(A, 1)], [body(A, 9, "2")], [(A, "9", False)], 1, id="deleted and made anew"
+        ),
+        pytest.param([body(A, 7)], [body(A, 5)], [], 0, id="our own write is newer than the list"),
+    ],
+)
+async def test_differences_are_told(
+    known: list[Body], live: list[Body], told: list[tuple[Key, str, bool]], gets: int
+) -> None:
+    cluster = Cluster(*live)
+
+    assert await call(known, cluster, Store()) == told
+    assert cluster.gets == gets
+
+
+async def test_what_the_watch_tells_meanwhile_is_no_miss() -> None:
+    store = Store()
+    cluster = Cluster(body(A, 5))
+    cluster.meanwhile = lambda: cluster.live.update({B: body(B, 8)}) or _observe(store, B, 8)
+
+    assert await call([body(A, 5)], cluster, store) == []
+
+
+async def test_what_was_deleted_after_the_roll_was_read_is_told_as_gone() -> None:
+    cluster = Cluster(body(A, 5), body(B, 6))
+    cluster.meanwhile = cluster.live.clear
+
+    assert await call([body(A, 4), body(B, 6)], cluster, Store()) == [(A, "4", True)]
+
+
+async def test_what_the_watch_tells_before_the_look_is_told_once() -> None:
+    store = Store()
+    cluster = Cluster(body(A, 5))
+    cluster.meanwhile = lambda: _observe(store, A, 5)
+
+    assert await call([body(A, 4)], cluster, store) == []
+
+
+def _observe(store: Store, key: Key, version: int) -> None:
+    store.observe(body(key, version))
