@@ -192,9 +192,11 @@ class Operator:
         api, threads = outside.api, outside.threads
         config, rng = self.config, random.Random()  # noqa: S311 - jitter, no secret
         backoff = Backoff(base=min(1.0, config.retry_max_seconds), cap=config.retry_max_seconds)
+        cluster = config.cluster_id
+        if not cluster:
+            cluster = await self._read("the cluster's identity", lambda: cluster_id(api), gate)
         process = Process(
-            cluster_id=config.cluster_id
-            or await self._read("the cluster's identity", lambda: cluster_id(api), gate),
+            cluster_id=cluster,
             holder=f"{config.identity}-{rng.randrange(16**6):06x}",
             started=_now(),
             settle=config.settle_seconds,

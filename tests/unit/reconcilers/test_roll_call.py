@@ -86,7 +86,12 @@ async def test_differences_are_told(
 async def test_what_the_watch_tells_meanwhile_is_no_miss() -> None:
     store = Store()
     cluster = Cluster(body(A, 5))
-    cluster.meanwhile = lambda: cluster.live.update({B: body(B, 8)}) or _observe(store, B, 8)
+
+    def meanwhile() -> None:
+        cluster.live[B] = body(B, 8)
+        _observe(store, B, 8)
+
+    cluster.meanwhile = meanwhile
 
     assert await call([body(A, 5)], cluster, store) == []
 
