@@ -96,23 +96,25 @@ class Operator:
         self._stop_on_signals()
         await load_kube_config()
         with ThreadPoolExecutor(MAX_THREADS, "blocking") as threads:
-            async with client.ApiClient() as api, connections() as http:
+            async with client.ApiClient() as api:
                 gate = self._gate(api)
-                health = HealthServer(
-                    self.metrics, self._alive, lambda: self._ready(gate), self._refresh
-                )
-                await health.start(self.config.http_port)
-                log.info("started", http_port=health.port, identity=self.config.identity)
-                # Before the Lease is there: where CPU is short, loading it afterwards kept the
-                # event loop from renewing in time.
-                await asyncio.to_thread(HuggingFaceHub.preload)
-                await asyncio.to_thread(SourceInspector.preload)
-                try:
-                    await self._run(Connections(api, http, threads), gate)
-                finally:
-                    await gate.release()
-                    await health.stop()
+                async with connections(gate.is_held) as http:
+                    await self._serve(Connections(api, http, threads), gate)
         log.info("stopped")
+
+    async def _serve(self, outside: Connections, gate: LeaseGate) -> None:
+        health = HealthServer(self.metrics, self._alive, lambda: self._ready(gate), self._refresh)
+        await health.start(self.config.http_port)
+        log.info("started", http_port=health.port, identity=self.config.identity)
+        # Before the Lease is there: where CPU is short, loading it afterwards kept the event loop
+        # from renewing in time.
+        await asyncio.to_thread(HuggingFaceHub.preload)
+        await asyncio.to_thread(SourceInspector.preload)
+        try:
+            await self._run(outside, gate)
+        finally:
+            await gate.release()
+            await health.stop()
 
     async def _run(self, outside: Connections, gate: LeaseGate) -> None:
         acquired, drained = asyncio.Event(), asyncio.Event()

@@ -20,6 +20,7 @@ from pydantic_core import from_json
 
 from together_operator.adapters.rate_limit import RateLimiter
 from together_operator.adapters.together_v2 import messages
+from together_operator.adapters.together_v2.fence import DeposedError
 from together_operator.domain import errors
 from together_operator.ports import Priority
 from together_operator.tracing import span
@@ -180,6 +181,8 @@ class ApiClient:
         try:
             async with asyncio.timeout(DEADLINE):
                 return await self._read(request)
+        except DeposedError:
+            return errors.Unavailable("Another process may act by now: nothing was sent")
         except (httpx.InvalidURL, *_BEFORE_SENDING) as error:
             return errors.Unavailable(f"Together can't be reached: {type(error).__name__}")
         except (httpx.HTTPError, httpx.StreamError, TimeoutError, OSError) as error:

@@ -14,6 +14,7 @@ from pydantic import SecretStr
 from together_operator import __version__
 from together_operator.adapters.rate_limit import RateLimiter
 from together_operator.adapters.together_v2 import rollouts, wire
+from together_operator.adapters.together_v2.fence import fence
 from together_operator.adapters.together_v2.fields import MalformedError
 from together_operator.adapters.together_v2.http import ApiClient, Json, OnCall, Request
 from together_operator.domain import errors
@@ -393,11 +394,16 @@ class TogetherV2:
         raise kind(problem)
 
 
-def connections() -> httpx.AsyncClient:
-    """Connections for any number of keys."""
+def connections(may_write: Callable[[], bool] = lambda: True) -> httpx.AsyncClient:
+    """Connections for any number of keys.
+
+    Args:
+        may_write: asked right before a request that may change something is written.
+    """
     limits = httpx.Limits(max_connections=256, max_keepalive_connections=64)
     headers = {"User-Agent": f"together-operator/{__version__}"}
-    return httpx.AsyncClient(limits=limits, headers=headers)
+    hooks = {"request": [fence(may_write)]}
+    return httpx.AsyncClient(limits=limits, headers=headers, event_hooks=hooks)
 
 
 def _items(answer: Json) -> list[Json]:

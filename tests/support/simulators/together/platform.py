@@ -138,6 +138,7 @@ class Platform:
                     "endpointId": d.endpoint_id,
                     "modelId": d.model_id,
                     "state": d.status,
+                    "desiredReplicas": d.desired,
                     "scheduledReplicas": d.scheduled,
                     "readyReplicas": d.ready,
                     "requests": d.requests,
