@@ -98,9 +98,7 @@ def burst(
     floor = _floor(cluster, simulators, count)
     operator.start()
     operator.wait_ready()
-    print(
-        f"\n| {count} CustomModels at once: creation to import request, s | p50 | p95 | last | all |"
-    )
+    print(f"\n| {count} CustomModels: creation to import request, s | p50 | p95 | last | all |")
     print("|---|---|---|---|---|")
     for what, numbers in (("operator", waits), ("the API's calls alone", floor)):
         print(f"| {what} | {' | '.join(f'{n:.2f}' for n in numbers)} |")
