@@ -6,6 +6,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.integration.operator.changes import CHANGES, HEADING, LEGEND
 from tests.integration.operator.recorder import Recorder
 from tests.integration.operator.surroundings import (
     TIME_SCALE,
@@ -63,3 +64,11 @@ def shared(surroundings: Surroundings) -> Iterator[Workspace]:
         workspace = Workspace(surroundings, namespace)
         yield workspace
         workspace.close()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say what changes of the served model did to requests and to the bill."""
+    if CHANGES:
+        terminalreporter.section("changes of the served model, under a stream of requests")
+        for line in (HEADING, *(change.line for change in CHANGES), LEGEND):
+            terminalreporter.write_line(line)
