@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -11,10 +11,11 @@ from pydantic import SecretStr
 
 from together_operator.api.v1alpha1 import CustomModel, ModelDeployment
 from together_operator.domain.archive_manifest import HUB_ENDPOINT
+from together_operator.domain.deployment.uses import models_in_use, wanted_model
 from together_operator.domain.glance import is_settled
 from together_operator.domain.plan import Process, with_own_status
 from together_operator.engine.runner import Meter, Reconcile, Runner, Settings
-from together_operator.engine.store import Body, Key, Store
+from together_operator.engine.store import Body, Key, Store, key_of
 from together_operator.ports import (
     ArchiveStore,
     ConfigMaps,
@@ -102,7 +103,7 @@ class Controllers:
         self.spending = Spending(limits)
         self.spending.on_freed = self._look_again
         self._deployment_objects = ports.deployments
-        self.models, self.deployments = Store(), Store(_model_of)
+        self.models, self.deployments = Store(), Store(_models_of)
         self._model_objects = ports.models
         self.accounts = Accounts(api_key, ports.connect, ports.secrets, chance.monotonic)
         outside = Outside(
@@ -169,15 +170,13 @@ class Controllers:
         """The watch delivered a CustomModel: it and what refers to it are looked at."""
         if self._model_runner.observed(body, deleted=deleted):
             return  # what refers to a model that had settled before we started knows it already
-        for key in self.deployments.referring(
-            body["metadata"]["namespace"], body["metadata"]["name"]
-        ):
+        for key in self.deployments.referring(key_of(body)):
             self._deployment_runner.queue.add(key)
 
     def on_deployment(self, body: Body, deleted: bool) -> None:
         """The watch delivered a ModelDeployment: its going may let its model go."""
         self._deployment_runner.observed(body, deleted=deleted)
-        key = Key(body["metadata"]["namespace"], _model_of(body) or "")
+        key = Key(body["metadata"]["namespace"], wanted_model(body) or "")
         model = self.models.get(key) if deleted else None
         if model is not None and "deletionTimestamp" in model["metadata"]:
             self._model_runner.queue.add(key)
@@ -190,11 +189,29 @@ class Controllers:
         body = self.models.get(key) or await self._model_objects.get(key)
         return with_own_status(CustomModel.model_validate(body)) if body is not None else None
 
-    def _users(self, namespace: str, model: str) -> list[str]:
-        return [key.name for key in self.deployments.referring(namespace, model)]
+    def _users(self, key: Key, model_id: str | None) -> list[str]:
+        """ModelDeployments that refer to a CustomModel, and others that its model still serves."""
+        referring = self.deployments.referring(key)
+        serving = self.deployments.referring(_at_together(model_id)) if model_id else []
+        others = [other for other in serving if other not in referring]
+        return [
+            *(user.name for user in referring),
+            *(
+                f"{o.name if o.namespace == key.namespace else o} (it still runs it)"
+                for o in others
+            ),
+        ]
 
 
-def _model_of(body: Body) -> str | None:
-    """The CustomModel that a ModelDeployment refers to, if it refers to one."""
-    reference = body.get("spec", {}).get("modelRef")
-    return reference.get("name") if reference else None
+def _models_of(body: Body) -> Iterator[Key]:
+    """The CustomModel that a ModelDeployment refers to, and what it runs at Together."""
+    name = wanted_model(body)
+    if name is not None:
+        yield Key(body["metadata"]["namespace"], name)
+    for model_id in models_in_use(body):
+        yield _at_together(model_id)
+
+
+def _at_together(model_id: str) -> Key:
+    """A model at Together among what ModelDeployments refer to: it is in no namespace."""
+    return Key("", model_id)

@@ -13,6 +13,7 @@ from together_operator.commands.causes import Cause, Seen, causes
 from together_operator.commands.cluster import Cluster, Where, connected, where_options
 from together_operator.commands.output import document, output_option
 from together_operator.domain.archive_job import OWNER_LABEL
+from together_operator.domain.deployment.uses import models_in_use, wanted_model
 from together_operator.domain.errors import Forbidden, NotFound, OperatorError
 
 Body = Mapping[str, Any]
@@ -97,7 +98,10 @@ async def _look(where: Where, kind: str, name: str, lease: str) -> Seen:
             model = await cluster.object("CustomModel", cluster.namespace, reference or "-")
         else:
             deployed = await cluster.objects("ModelDeployment", cluster.namespace)
-            users = [d for d in deployed if (d["spec"].get("modelRef") or {}).get("name") == name]
+            record = ((body.get("status") or {}).get("model") or {}).get("id")
+            users = [
+                d for d in deployed if wanted_model(d) == name or record in set(models_in_use(d))
+            ]
         jobs, pods, events = await _archive(cluster, model)
         known, found = await _lease(cluster, lease)
         return Seen(

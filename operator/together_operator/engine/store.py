@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 Body = Mapping[str, Any]
@@ -32,14 +32,14 @@ class Store:
     (KEP-5504) and which etcd-backed servers have always done.
 
     Args:
-        index: word of the same namespace under which `referring` finds an object.
+        index: what an object refers to; `referring` finds it under each.
     """
 
-    def __init__(self, index: Callable[[Body], str | None] = lambda _: None) -> None:
+    def __init__(self, index: Callable[[Body], Iterable[Key]] = lambda _: ()) -> None:
         self._index = index
         self._packed: dict[Key, tuple[int, bytes]] = {}
-        self._words: dict[Key, str] = {}
-        self._referring: dict[Key, set[str]] = {}
+        self._references: dict[Key, frozenset[Key]] = {}
+        self._referring: dict[Key, set[Key]] = {}
 
     def __len__(self) -> int:
         return len(self._packed)
@@ -57,7 +57,7 @@ class Store:
         if known is not None and known[0] >= version:
             return False
         self._packed[key] = version, _packed(body)
-        self._refer(key, self._index(body))
+        self._refer(key, frozenset(self._index(body)))
         return True
 
     def get(self, key: Key) -> Body | None:
@@ -77,30 +77,26 @@ class Store:
     def forget(self, key: Key) -> None:
         """The object is gone."""
         self._packed.pop(key, None)
-        self._refer(key, None)
+        self._refer(key, frozenset())
 
     def keys(self) -> list[Key]:
         """All keys known now."""
         return list(self._packed)
 
-    def referring(self, namespace: str, word: str) -> list[Key]:
-        """Keys of the objects of a namespace whose index is `word`, in order."""
-        names = self._referring.get(Key(namespace, word), ())
-        return [Key(namespace, name) for name in sorted(names)]
+    def referring(self, reference: Key) -> list[Key]:
+        """Keys of the objects that refer to `reference`, in order."""
+        return sorted(self._referring.get(reference, ()))
 
-    def _refer(self, key: Key, word: str | None) -> None:
-        before = self._words.get(key)
-        if before == word:
-            return
-        if before is not None:
-            names = self._referring[Key(key.namespace, before)]
-            names.discard(key.name)
-            if not names:
-                del self._referring[Key(key.namespace, before)]
-            del self._words[key]
-        if word is not None:
-            self._words[key] = word
-            self._referring.setdefault(Key(key.namespace, word), set()).add(key.name)
+    def _refer(self, key: Key, references: frozenset[Key]) -> None:
+        before = self._references.pop(key, frozenset())
+        if references:
+            self._references[key] = references
+        for reference in before - references:
+            self._referring[reference].discard(key)
+            if not self._referring[reference]:
+                del self._referring[reference]
+        for reference in references - before:
+            self._referring.setdefault(reference, set()).add(key)
 
 
 def _version(body: Body) -> int:

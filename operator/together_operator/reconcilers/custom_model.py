@@ -24,7 +24,7 @@ from together_operator.domain.errors import (
 from together_operator.domain.failures import STORE_REMEDIES, STORE_STAGE, StageError, during
 from together_operator.domain.plan import is_deleting
 from together_operator.domain.together import Import, Model, Revision
-from together_operator.engine.store import Body, Store
+from together_operator.engine.store import Body, Key, Store
 from together_operator.ports import Objects, Priority
 from together_operator.reconcilers.account import Account
 from together_operator.reconcilers.claims import Claims
@@ -43,7 +43,11 @@ FRESH_SECONDS = 2.0
 
 
 class CustomModelReconciler(Reconciler[CustomModel, Status, Observed, actions.Action]):
-    """See the module. `users` names the ModelDeployments that refer to a model."""
+    """See the module.
+
+    Args:
+        users: names the ModelDeployments that use a CustomModel, by its key and its id at Together.
+    """
 
     def __init__(
         self,
@@ -51,7 +55,7 @@ class CustomModelReconciler(Reconciler[CustomModel, Status, Observed, actions.Ac
         objects: Objects,
         store: Store,
         outside: Outside,
-        users: Callable[[str, str], Iterable[str]],
+        users: Callable[[Key, str | None], Iterable[str]],
     ) -> None:
         super().__init__(world, objects, store)
         self._outside = outside
@@ -100,8 +104,10 @@ class CustomModelReconciler(Reconciler[CustomModel, Status, Observed, actions.Ac
         sent = self.world.ledger.last_sent(resource.metadata.uid, resource.status.intent)
         seen = replace(seen, last_sent=sent)
         if Fact.USERS in facts:
-            meta = resource.metadata
-            seen = replace(seen, users=tuple(self._users(meta.namespace, meta.name)))
+            key = Key(resource.metadata.namespace, resource.metadata.name)
+            record = resource.status.model
+            found = self._users(key, record.id if record is not None else None)
+            seen = replace(seen, users=tuple(found))
         if Fact.SOURCE in facts:
             with during(status.SOURCE):
                 seen = replace(seen, source=await self._sources.look(resource))

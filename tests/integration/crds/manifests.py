@@ -276,6 +276,7 @@ DEPLOYMENT_STATUS: Final[Manifest] = _BOOKKEEPING | {
         "state": "READY",
         "config": "cr_1",
         "hardware": "2xnvidia-h100-80gb",
+        "model": "ml_1",
         "revision": "rv_1",
         "message": "",
         "request": "0123456789",
@@ -301,7 +302,13 @@ DEPLOYMENT_STATUS: Final[Manifest] = _BOOKKEEPING | {
     "replicasText": "1/2",
     "selector": "together.ai/deployment=deployment",
     "cost": {"perReplicaHour": "3.36", "perHour": "6.72", "reservedPerHour": "6.72"},
-    "scaling": {"minReplicas": 2, "maxReplicas": 2, "digest": "0123456789", "drift": ""},
+    "scaling": {
+        "minReplicas": 2,
+        "maxReplicas": 2,
+        "digest": "0123456789",
+        "routed": "dep_1",
+        "drift": "",
+    },
     "nextChange": {"time": "2026-01-02T03:04:05Z", "action": "Stop"},
     "connection": {"configMapName": "support-endpoint"},
 }

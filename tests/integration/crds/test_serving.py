@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.integration.crds.manifests import (
+    ABSENT,
     CUSTOM_MODEL_STATUS,
     DEPLOYMENT,
     DEPLOYMENT_STATUS,
@@ -221,6 +222,15 @@ def test_columns_of_model_deployments(served: ThrowawayCluster, objects: Objects
         "REPLICAS": "1/2",
         "$/HOUR": "6.72",
     }
+
+
+def test_the_model_column_names_a_model_that_has_no_custom_model(
+    served: ThrowawayCluster, objects: Objects
+) -> None:
+    without = changed(DEPLOYMENT, {"spec.modelRef": ABSENT, "spec.model": "acme/support"})
+
+    with objects.stored(without):
+        assert _table(served, objects, "mdeploy")["MODEL"] == "acme/support"
 
 
 def test_the_category_lists_both_kinds(served: ThrowawayCluster, objects: Objects) -> None:

@@ -27,9 +27,10 @@ from together_operator.domain.deployment.actions import (
     CreateDeployment,
     DeleteObject,
     ScaleDeployment,
+    SetTraffic,
 )
 from together_operator.domain.deployment.clocked import woken
-from together_operator.domain.deployment.observed import looks_settled
+from together_operator.domain.deployment.observed import Observed, looks_settled
 from together_operator.domain.deployment.scaling import wanted_scaling
 from together_operator.domain.outcome import After, Done, Failed
 from together_operator.domain.together import (
@@ -37,6 +38,7 @@ from together_operator.domain.together import (
     DeploymentState,
     DeploymentSummary,
     ScalingMetric,
+    TrafficShare,
     Tuning,
 )
 
@@ -227,7 +229,63 @@ def test_drift_that_is_gone_is_not_reported_any_more() -> None:
     plan = after(serving(REPORT, scaling=asked))
 
     assert ready(plan) == ("True", "Ready")
-    assert plan.status.scaling == _asked(REPORT)
+    assert plan.status.scaling == ROUTED
+
+
+ROUTED = _asked(REPORT).model_copy(update={"routed": DEPLOYMENT.id})
+"""What status has once it was seen to have traffic."""
+
+
+def _without_traffic(spec: dict[str, Any], scaling: ScalingStatus) -> Observed:
+    theirs = replace(ENDPOINT, traffic=(TrafficShare("dep_theirs", 100.0),))
+    return replace(serving(spec, scaling=scaling), endpoint=theirs)
+
+
+def test_traffic_that_was_taken_away_is_reported_where_the_policy_says_so() -> None:
+    plan = after(_without_traffic(REPORT, ROUTED))
+
+    assert plan.action is None
+    assert ready(plan) == ("False", "Drifted")
+    assert "no weight in the traffic split" in message(plan)
+    assert plan.status.scaling is not None
+    assert plan.status.scaling.drift == "no weight in the traffic split"
+    routed = next(c for c in plan.status.conditions if c.type == "Routed")
+    assert (routed.status, routed.reason) == ("False", "Drifted")
+
+
+@pytest.mark.parametrize(
+    ("spec", "scaling"),
+    [
+        ({}, ROUTED),
+        (REPORT, _asked(REPORT)),
+        (REPORT, ROUTED.model_copy(update={"routed": "dep_before"})),
+    ],
+    ids=["the policy is another", "it never had any", "another deployment had it"],
+)
+def test_other_missing_traffic_is_routed(spec: dict[str, Any], scaling: ScalingStatus) -> None:
+    plan = after(_without_traffic(spec, scaling))
+
+    assert isinstance(plan.action, SetTraffic)
+    assert ready(plan) == ("False", "Routing")
+
+
+def test_replicas_that_somebody_else_stopped_are_reported_as_just_that() -> None:
+    plan = after(serving(REPORT, stopped(), scaling=ROUTED))
+
+    assert plan.action is None
+    assert ready(plan) == ("False", "Drifted")
+    assert "0 replicas instead of 1 replica: nothing runs" in message(plan)
+
+
+def test_drift_of_both_kinds_is_told_together() -> None:
+    live = _live(3, 3, ready_replicas=3, desired_replicas=3)
+    given = replace(_without_traffic(REPORT, ROUTED), deployments=(live,))
+
+    plan = after(given)
+
+    assert plan.status.scaling is not None
+    words = "3 replicas instead of 1 replica and no weight in the traffic split"
+    assert plan.status.scaling.drift == words
 
 
 def test_a_lifetime_that_is_over_deletes_the_object_when_it_says_so() -> None:

@@ -235,8 +235,9 @@ class ModelDeploymentSpec(ApiModel):
     )
     drift_policy: DriftPolicy = Field(
         default=DriftPolicy.CORRECT,
-        description="Whether replicas, autoscaling and traffic that somebody else changed at "
-        "Together are set back (Correct) or only reported in status.scaling.drift (Report).",
+        description="Whether replicas and autoscaling that somebody else changed at Together, and "
+        "traffic that was taken away there, are set back (Correct) or only reported in "
+        "status.scaling.drift (Report).",
     )
     max_hourly_cost: Annotated[str, Field(min_length=1, max_length=10), DOLLARS] | None = Field(
         default=None,
@@ -412,7 +413,11 @@ class ModelDeployment(Resource):
                 '.status.conditions[?(@.type=="Ready")].reason',
                 "Why it is ready or not.",
             ),
-            Column("Model", ".spec.modelRef.name", "The CustomModel that is served."),
+            Column(
+                "Model",
+                ".spec['modelRef.name','model']",
+                "The CustomModel, or else the model at Together, that is served.",
+            ),
             Column("Endpoint", ".status.endpoint.name", "The string that clients send as model."),
             Column("Replicas", ".status.replicasText", "Ready and wanted replicas."),
             Column("$/Hour", ".status.cost.perHour", "Dollars in an hour by list price."),

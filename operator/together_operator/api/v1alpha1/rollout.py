@@ -260,6 +260,7 @@ class DeploymentStatus(ApiModel):
         default=None,
         description="Hardware of one replica, <count>x<accelerator>, such as 1xnvidia-h100-80gb.",
     )
+    model: str | None = Field(default=None, description="Id of the model that it serves (ml_...).")
     revision: str | None = Field(
         default=None, description="Id of the model's revision that it serves (rv_...)."
     )

@@ -221,6 +221,9 @@ class ScalingStatus(ApiModel):
     digest: str | None = Field(
         default=None, description="Digest of metrics, windows and the inactivity timeout."
     )
+    routed: str | None = Field(
+        default=None, description="Id of the deployment that was seen to have traffic (dep_...)."
+    )
     drift: str | None = Field(
         default=None,
         description="What somebody else changed at Together, while driftPolicy is Report.",

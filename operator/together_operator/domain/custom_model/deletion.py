@@ -54,7 +54,10 @@ def deleting(o: Observed, now: datetime) -> ModelPlan | None:
         return Plan(cm.status, Done(), RemoveFinalizer())
     if o.users:
         users = ", ".join(o.users)
-        say = busy(DELETION, Reason.IN_USE, f"Used by ModelDeployment {users}: it has to go first.")
+        message = (
+            f"Used by ModelDeployment {users}: it has to go, or to serve another model, first."
+        )
+        say = busy(DELETION, Reason.IN_USE, message)
         return planned(o, now, say, After(o.process.soon))
     return _deleting_model(o, now)
 

@@ -61,7 +61,7 @@ class Observed:
         claimed_by: `namespace/name` of another object that has what was found by name.
         imports: of this model, newest first.
         abilities: of the API that the object's key is used with.
-        users: names of ModelDeployments in the namespace that refer to this object.
+        users: names of ModelDeployments that refer to this object or still run its model.
         last_sent: when this process last sent a create whose outcome it does not know.
     """
 

@@ -184,7 +184,7 @@ def _known(o: Observed, found: Deployment) -> tuple[DeploymentStatus, ModelStatu
     model_id, revision = model_of(found)
     record, model = o.md.status.deployment, o.md.status.model
     if record is None or record.name != found.name.rpartition("/")[2]:
-        record = DeploymentStatus(revision=revision)
+        record = DeploymentStatus(model=model_id or None, revision=revision)
     if model is None or model.id != model_id:
         model = ModelStatus(id=model_id, name=o.model_name(model_id), revision=revision)
     return record, model

@@ -121,6 +121,7 @@ def rediscovered(o: Observed, now: datetime) -> DeploymentPlan | None:
         name=name,
         config=target.config.rpartition("/")[2] or None,
         hardware=target.hardware or None,
+        model=model_id or None,
         revision=revision,
         request=wanted.request if same and isinstance(wanted, Target) else None,
     )

@@ -9,6 +9,7 @@ from together_operator.api.v1alpha1 import (
     DeploymentStatus,
     DriftPolicy,
     ModelDeploymentStatus,
+    ScalingStatus,
 )
 from together_operator.domain.conditions import Health, Reason, Situation
 from together_operator.domain.deployment.actions import (
@@ -46,6 +47,9 @@ from together_operator.domain.plan import Plan
 from together_operator.domain.together import Deployment, DeploymentState, Endpoint, TrafficShare
 
 FULL_WEIGHT = 100.0
+
+NO_TRAFFIC = "no weight in the traffic split"
+"""What is said of traffic that was taken away."""
 
 _SERVING = frozenset({DeploymentState.READY, DeploymentState.SCALING, DeploymentState.DEGRADED})
 
@@ -85,9 +89,13 @@ def serving(o: Observed, now: datetime) -> DeploymentPlan:
         if refused is not None:
             return refused_as_it_is(status, refused)
         return _scaling(o, now, deployment, wanted, status)
-    if drift:
+    unrouted = deployment.state in _SERVING and not _is_routed(o.endpoint, deployment)
+    taken = unrouted and _is_taken_away(o, deployment)
+    if drift or taken:
         wanted = Scaling(deployment.min_replicas, deployment.max_replicas, wanted.tuning)
-        status = _drifted(o, status, drift)
+        status = _drifted(status, " and ".join(filter(None, (drift, NO_TRAFFIC * taken))))
+    if drift and wanted.high == 0:
+        return _left_so(o, now, DEPLOY, f"{drift}: nothing runs", status)
     if wanted.high == 0:
         return _stopping(o, now, deployment, status)
     if deployment.state is DeploymentState.FAILED:
@@ -97,7 +105,9 @@ def serving(o: Observed, now: datetime) -> DeploymentPlan:
             "another model, config or hardware."
         )
         return failed(o, now, stalled(DEPLOY, Reason.DEPLOYMENT_FAILED, message), status)
-    if deployment.state in _SERVING and not _is_routed(o.endpoint, deployment):
+    if taken:
+        return _left_so(o, now, ROUTE, f"{NO_TRAFFIC} for {deployment.name}", status)
+    if unrouted:
         return _routing(o, now, o.endpoint, deployment, status)
     return _told(o, now, deployment, wanted, status)
 
@@ -148,8 +158,25 @@ def _is_only_reported(o: Observed, wanted: Scaling) -> bool:
     return reports and was_asked_for(o.md.status.scaling, wanted)
 
 
-def _drifted(o: Observed, status: ModelDeploymentStatus, drift: str) -> ModelDeploymentStatus:
-    asked = o.md.status.scaling
+def _is_taken_away(o: Observed, deployment: Deployment) -> bool:
+    """True when it had traffic, somebody else took it away, and that is to be left so."""
+    known = o.md.status.scaling
+    reports = o.md.spec.drift_policy is DriftPolicy.REPORT
+    return reports and known is not None and known.routed == deployment.id
+
+
+def _left_so(
+    o: Observed, now: datetime, stage: str, drift: str, status: ModelDeploymentStatus
+) -> DeploymentPlan:
+    """Somebody else has put it out of service, and nothing but telling was asked for."""
+    remedy = "spec.driftPolicy is Report: undo it at Together, or set Correct."
+    message = f"Somebody else set {drift}. {remedy}"
+    say = stalled(stage, Reason.DRIFTED, message)
+    return planned(o, now, say, After(o.process.poll * 6), status=status)
+
+
+def _drifted(status: ModelDeploymentStatus, drift: str) -> ModelDeploymentStatus:
+    asked = status.scaling
     assert asked is not None  # otherwise it is not known to be somebody else's doing
     return status.model_copy(update={"scaling": asked.model_copy(update={"drift": drift})})
 
@@ -264,10 +291,22 @@ def _followed(o: Observed, deployment: Deployment, wanted: Scaling) -> ModelDepl
             "ready_replicas": deployment.ready_replicas,
             "replicas_text": f"{deployment.ready_replicas}/{replicas}",
             "cost": cost(cents, replicas),
-            "scaling": status.scaling if drift_of(deployment, wanted) else wanted.record,
+            "scaling": _asked(o, deployment, wanted),
             "selector": f"together.ai/modeldeployment={o.md.metadata.name}",
         }
     )
+
+
+def _asked(o: Observed, deployment: Deployment, wanted: Scaling) -> ScalingStatus | None:
+    """What Together was asked for, and whether traffic was seen since."""
+    known = o.md.status.scaling
+    asked = known if drift_of(deployment, wanted) else wanted.record
+    if asked is None:
+        return None
+    routed = known.routed if known is not None else None
+    if o.endpoint is not None and _is_routed(o.endpoint, deployment):
+        routed = deployment.id
+    return asked.model_copy(update={"routed": routed, "drift": None})
 
 
 def _still_there(o: Observed, status: ModelDeploymentStatus) -> DeploymentStatus | None:

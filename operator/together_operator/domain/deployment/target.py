@@ -57,6 +57,7 @@ class Target:
             name=self.name,
             config=self.config.id,
             hardware=self.config.instance_type,
+            model=self.served.id,
             revision=self.served.revision,
             request=self.request,
         )
