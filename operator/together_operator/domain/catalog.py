@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from together_operator.domain.together import SupportedModel
@@ -41,11 +41,20 @@ def resolve(wanted: str | None, catalog: Sequence[SupportedModel]) -> SupportedM
             f"Base model {wanted!r} stands in the catalog {len(ids)} times: set spec.baseModel to "
             f"one of the ids {', '.join(sorted(ids))}"
         )
-    by_folded = {entry.name.casefold(): entry.name for entry in catalog}
-    near = difflib.get_close_matches(wanted.casefold(), by_folded, n=NEAREST, cutoff=0.3)
-    nearest = ", ".join(by_folded[name] for name in near)
-    hint = f"the nearest are {nearest}" if nearest else "nothing there has a similar name"
+    hint = hint_at(nearest(wanted, (entry.name for entry in catalog)))
     return Unknown(
         f"Base model {wanted!r} is not in Together's catalog; {hint}. Set spec.baseModel to one "
         "that is."
     )
+
+
+def nearest(wanted: str, names: Iterable[str]) -> tuple[str, ...]:
+    """The names that are most like `wanted`, the nearest first; none that is not like it at all."""
+    by_folded = {name.casefold(): name for name in names}
+    near = difflib.get_close_matches(wanted.casefold(), by_folded, n=NEAREST, cutoff=0.3)
+    return tuple(by_folded[name] for name in near)
+
+
+def hint_at(names: Sequence[str]) -> str:
+    """The same in words."""
+    return f"the nearest are {', '.join(names)}" if names else "nothing there has a similar name"

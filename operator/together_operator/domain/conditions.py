@@ -98,6 +98,7 @@ class Reason(StrEnum):
     PRICE_UNKNOWN = "PriceUnknown"
     SCHEDULE_INVALID = "ScheduleInvalid"
     NO_REGION = "NoRegion"
+    METRIC_UNFIT = "MetricUnfit"
     QUOTA_EXCEEDED = "QuotaExceeded"
     DEPLOYMENT_FAILED = "DeploymentFailed"
     ROLLOUT_FAILED = "RolloutFailed"

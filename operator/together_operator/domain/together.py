@@ -129,6 +129,13 @@ class SupportedModel:
     capabilities: tuple[str, ...] = ()
     project_id: str = ""
 
+    @property
+    def is_embedding(self) -> bool:
+        """True when it makes embeddings and no text."""
+        return "CAPABILITY_EMBEDDING" in self.capabilities and (
+            "CAPABILITY_CHAT" not in self.capabilities
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Import:

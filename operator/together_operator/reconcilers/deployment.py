@@ -14,6 +14,7 @@ from together_operator.api.v1alpha1 import (
     ModelDeploymentStatus,
 )
 from together_operator.domain import deployment as domain
+from together_operator.domain.catalog import nearest
 from together_operator.domain.deployment import (
     actions,
     budget,
@@ -275,14 +276,25 @@ class DeploymentReconciler(Reconciler[ModelDeployment, Status, Observed, actions
             owner, _, bare = name.rpartition("/")
             mine = models.find(bare) if owner in {"", slug} else []
             known = models.get(name) or next(iter(mine), None)
+            catalog = await account.base_models()
+            embeds = {entry.model_id for entry in catalog if entry.is_embedding}
             if known is not None:
-                model = observed.ServedModel(known.id, known.name, known.project_id)
+                embedding = known.base_model_id in embeds
+                model = observed.ServedModel(
+                    known.id, known.name, known.project_id, is_embedding=embedding
+                )
                 return replace(seen, remote_model=model)
-            for entry in await account.base_models():
+            for entry in catalog:
                 if name in {entry.name, entry.model_id} and entry.project_id:
-                    model = observed.ServedModel(entry.model_id, entry.name, entry.project_id)
+                    model = observed.ServedModel(
+                        entry.model_id,
+                        entry.name,
+                        entry.project_id,
+                        is_embedding=entry.is_embedding,
+                    )
                     return replace(seen, remote_model=model)
-        return seen
+        names = (*(entry.name for entry in catalog), *(model.name for model in models))
+        return replace(seen, similar_models=nearest(name, names))
 
     def _distrust_absence(self, md: ModelDeployment) -> None:
         """What was created a moment ago may not be visible yet."""

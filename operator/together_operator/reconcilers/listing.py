@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from typing import Generic, Protocol, TypeVar
 
 from together_operator.ports import Priority
@@ -30,6 +30,10 @@ class Snapshot(Generic[T]):
         self._groups: dict[str, dict[str, T]] = {}
         for item in items:
             self.put(item)
+
+    def __iter__(self) -> Iterator[T]:
+        """Each item, in the list's order."""
+        return iter(self._by_id.values())
 
     def get(self, item_id: str) -> T | None:
         """The item with this id."""

@@ -17,6 +17,7 @@ from tests.unit.domain.serving_situations import (
     seen,
 )
 
+from together_operator.api.v1alpha1 import ModelType
 from together_operator.domain.deployment.actions import CreateDeployment, CreateEndpoint
 from together_operator.domain.deployment.observed import Observed, ServedModel
 
@@ -61,6 +62,59 @@ def test_a_model_that_is_not_there_is_told(name: str, reason: str, words: tuple[
     assert ready(plan) == ("False", reason)
     for word in words:
         assert word in message(plan)
+
+
+def test_the_names_that_are_like_a_misspelt_one_are_told() -> None:
+    similar = ("Qwen/Qwen3-8B", "acme/support")
+    misspelt = {"model": "Qwen/Qwen3-9B", "modelRef": None}
+
+    plan = after(new(misspelt, model=None, similar_models=similar))
+
+    assert ready(plan) == ("False", "ModelNotFound"), "Qwen is in the catalog, and no project"
+    assert "the nearest are Qwen/Qwen3-8B, acme/support" in message(plan)
+
+
+TTFT = {"maxReplicas": 2, "metrics": [{"name": "ttft", "target": 500.0}]}
+SESSIONS = {"maxReplicas": 2, "metrics": [{"name": "inflight_requests", "target": 8.0}]}
+EMBEDS = MODEL.model_copy(
+    update={"spec": MODEL.spec.model_copy(update={"type": ModelType.EMBEDDING})}
+)
+
+
+@pytest.mark.parametrize(
+    ("spec", "facts"),
+    [
+        ({"autoscaling": TTFT}, {"model": EMBEDS}),
+        (
+            {"autoscaling": TTFT, **BY_MODEL},
+            {"model": None, "remote_model": replace(REMOTE, is_embedding=True)},
+        ),
+    ],
+    ids=["CustomModel", "model"],
+)
+def test_an_embedding_model_is_not_scaled_by_what_it_does_not_do(
+    spec: dict[str, Any], facts: dict[str, Any]
+) -> None:
+    plan = after(new(spec, **facts))
+
+    assert plan.action is None
+    assert ready(plan) == ("False", "MetricUnfit")
+    for word in ("embeddings", "ttft", "spec.autoscaling.metrics", "Use inflight_requests"):
+        assert word in message(plan)
+
+
+@pytest.mark.parametrize(
+    ("spec", "facts"),
+    [
+        ({"autoscaling": TTFT}, {}),
+        ({"autoscaling": SESSIONS}, {"model": EMBEDS}),
+        ({"autoscaling": TTFT, "replicas": 0}, {"model": EMBEDS}),
+        ({"autoscaling": TTFT, **BY_MODEL}, {"model": None, "remote_model": REMOTE}),
+    ],
+    ids=["a text model", "another metric", "nothing runs", "a text model without a CustomModel"],
+)
+def test_every_other_metric_is_taken(spec: dict[str, Any], facts: dict[str, Any]) -> None:
+    assert isinstance(after(new(spec, **facts)).action, CreateEndpoint)
 
 
 def test_a_custom_model_of_another_project_is_told_before_anything_is_created() -> None:

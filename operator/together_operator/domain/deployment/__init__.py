@@ -26,6 +26,7 @@ from together_operator.domain.deployment.existing import (
     adopting_deployment,
     foreign_model,
 )
+from together_operator.domain.deployment.fitness import unfit_metrics
 from together_operator.domain.deployment.observed import Observed
 from together_operator.domain.deployment.rolling import ROLLING_ROWS
 from together_operator.domain.deployment.serving import serving, settled, without_replicas
@@ -71,6 +72,7 @@ ROWS: tuple[Row, ...] = (
     settled,
     foreign_model,
     waiting_for_model,
+    unfit_metrics,
     adopting_deployment,
     unaffordable,
     lost_endpoint,

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from together_operator.api.v1alpha1 import Connection, ModelDeployment, ModelType
+from together_operator.api.v1alpha1 import Connection, ModelDeployment
 from together_operator.domain.conditions import Reason
 from together_operator.domain.deployment.actions import DeploymentPlan, Publish, Unpublish
 from together_operator.domain.deployment.observed import Observed
@@ -47,8 +47,7 @@ def data_of(o: Observed) -> dict[str, str] | None:
     endpoint = o.md.status.endpoint
     if endpoint is None or not endpoint.name:
         return None
-    embedding = o.model is not None and o.model.spec.type is ModelType.EMBEDDING
-    url = inference_url(o.process.base_url, is_embedding=embedding)
+    url = inference_url(o.process.base_url, is_embedding=o.is_embedding)
     return {"baseURL": url, "model": endpoint.name}
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from together_operator.api.v1alpha1 import AdoptionPolicy
+from together_operator.domain.catalog import hint_at
 from together_operator.domain.conditions import Reason
 from together_operator.domain.deployment.actions import DeploymentPlan
 from together_operator.domain.deployment.observed import (
@@ -42,11 +43,12 @@ def _unknown_model(o: Observed, now: datetime, name: str) -> DeploymentPlan | No
     if o.remote_model is not None:
         return None
     owner = name.rpartition("/")[0]
-    if owner and owner != o.project:
+    in_catalog = any(similar.startswith(f"{owner}/") for similar in o.similar_models)
+    if owner and owner != o.project and not in_catalog:
         return _foreign(o, now, f"Model {name}", owner)
     message = (
         f"There is no model {name} in project {o.project} of this API key, and none in Together's "
-        "catalog: correct spec.model, or use the key of its project."
+        f"catalog; {hint_at(o.similar_models)}. Correct spec.model, or use the key of its project."
     )
     return failed(o, now, stalled(MODEL, Reason.MODEL_NOT_FOUND, message))
 

@@ -14,6 +14,7 @@ from together_operator.api.v1alpha1 import (
     ModelDeployment,
     ModelDeploymentPhase,
     ModelStatus,
+    ModelType,
     RolloutPhase,
     RolloutStatus,
 )
@@ -51,12 +52,16 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class ServedModel:
-    """The model that shall be served. `project_id` owns it; no `revision` is the newest one."""
+    """The model that shall be served. `project_id` owns it; no `revision` is the newest one.
+
+    `is_embedding`: it makes embeddings and no text, as far as is known without a CustomModel.
+    """
 
     id: str
     name: str
     project_id: str
     revision: str | None = None
+    is_embedding: bool = False
 
     @property
     def resource(self) -> str:
@@ -120,6 +125,7 @@ class Observed:
         now: when it was looked.
         last_sent: when this process last sent a create whose outcome it does not know.
         remote_model: the model that `spec.model` names, if it is there.
+        similar_models: if it is not, names that are like it.
         project: slug of the project that the API key works in; empty: not asked.
         strangers: deployments of others on an endpoint that may be taken over.
         ceilings: limits on cost that the object shares with others.
@@ -144,6 +150,7 @@ class Observed:
     now: datetime = _EPOCH
     last_sent: datetime | None = None
     remote_model: ServedModel | None = None
+    similar_models: tuple[str, ...] = ()
     project: str = ""
     strangers: tuple[Deployment, ...] = ()
     ceilings: tuple[Ceiling, ...] = ()
@@ -159,6 +166,13 @@ class Observed:
     def replicas(self) -> int:
         """Replicas that are wanted now at least; 0 also outside of schedule and lifetime."""
         return wanted_scaling(self.md, self.now).low
+
+    @property
+    def is_embedding(self) -> bool:
+        """True when the model makes embeddings, not text."""
+        if self.md.spec.model is not None:
+            return self.remote_model is not None and self.remote_model.is_embedding
+        return self.model is not None and self.model.spec.type is ModelType.EMBEDDING
 
     @property
     def deployment(self) -> Deployment | None:
