@@ -24,6 +24,11 @@ def model_deployment(name: str, model: str, **spec: Any) -> Object:
     return _object("ModelDeployment", name, {"modelRef": {"name": model}, **spec})
 
 
+def deployment_of(name: str, model: str, **spec: Any) -> Object:
+    """A deployment of a model at Together, by its name or id there."""
+    return _object("ModelDeployment", name, {"model": model, **spec})
+
+
 def hugging_face(repo: str, **fields: Any) -> Object:
     """The source `huggingFace`."""
     return {"huggingFace": {"repo": repo, **fields}}

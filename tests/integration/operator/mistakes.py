@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 from tests.integration.operator.manifests import (
     CHAT_BASE,
+    EMBEDDING_BASE,
     custom_model,
+    deployment_of,
     hugging_face,
     model_deployment,
     presigned,
@@ -16,7 +18,7 @@ from tests.integration.operator.manifests import (
 from tests.integration.operator.surroundings import CHAT, PRIVATE
 from tests.integration.operator.workspace import DEPLOYMENT, MODEL
 from tests.support.simulators.together.catalog import default_catalog
-from tests.support.simulators.together.simulator import FORBIDDEN_KEY, READ_ONLY_KEY
+from tests.support.simulators.together.simulator import FORBIDDEN_KEY, OTHER_KEY, READ_ONLY_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -146,6 +148,20 @@ def _set_free(workspace: Workspace) -> None:
     workspace.simulators.call("DELETE", f"models/{model['id']}")
 
 
+def _of_other_project(_: Workspace) -> list[Object]:
+    reference = {"apiKeySecretRef": {"name": "other-key"}}
+    return [
+        secret("other-key", **{API_KEY: OTHER_KEY}),
+        custom_model("of-other-project", hugging_face(CHAT), **reference),
+        model_deployment("of-other-project", "of-other-project"),
+    ]
+
+
+def _scaled_by(name: str, metric: str) -> Object:
+    metrics = [{"name": metric, "target": 500}]
+    return deployment_of(name, EMBEDDING_BASE, autoscaling={"maxReplicas": 2, "metrics": metrics})
+
+
 def _missing_repository(workspace: Workspace) -> str:
     return f"{workspace.namespace}/not-yet"
 
@@ -272,6 +288,54 @@ MISTAKES = (
         ("no CustomModel later", "spec.modelRef.name"),
         lambda _: [model_deployment("no-model", "later")],
         lambda ws: ws.apply(custom_model("later", hugging_face(CHAT))),
+        DEPLOYMENT,
+    ),
+    Mistake(
+        "of-other-project",
+        "ModelOfAnotherProject",
+        ("of project other", "works in acme", "spec.apiKeySecretRef"),
+        _of_other_project,
+        lambda ws: ws.patch(DEPLOYMENT, "of-other-project", apiKeySecretRef={"name": "other-key"}),
+        DEPLOYMENT,
+    ),
+    Mistake(
+        "of-nobody",
+        "ModelOfAnotherProject",
+        ("Model nobody/model", "works in acme"),
+        lambda _: [deployment_of("of-nobody", "nobody/model")],
+        lambda ws: ws.patch(DEPLOYMENT, "of-nobody", model=CHAT_BASE),
+        DEPLOYMENT,
+    ),
+    Mistake(
+        "misspelt",
+        "ModelNotFound",
+        ("no model Qwen/Qwen2.5-0.5B-Instruc ", f"the nearest are {CHAT_BASE}", "spec.model"),
+        lambda _: [deployment_of("misspelt", CHAT_BASE[:-1])],
+        lambda ws: ws.patch(DEPLOYMENT, "misspelt", model=CHAT_BASE),
+        DEPLOYMENT,
+    ),
+    Mistake(
+        "measured-by-tokens",
+        "MetricUnfit",
+        ("makes embeddings", "ttft", "Use inflight_requests"),
+        lambda _: [_scaled_by("measured-by-tokens", "ttft")],
+        lambda ws: ws.apply(_scaled_by("measured-by-tokens", "e2e_latency")),
+        DEPLOYMENT,
+    ),
+    Mistake(
+        "unknown-config",
+        "NoConfig",
+        ("No config of this model has config cr_nope", "There are: 1x"),
+        lambda _: [deployment_of("unknown-config", CHAT_BASE, config="cr_nope")],
+        lambda ws: ws.patch(DEPLOYMENT, "unknown-config", config=None),
+        DEPLOYMENT,
+    ),
+    Mistake(
+        "unknown-region",
+        "Rejected",
+        ("unknown region 'mars-1'", "us-central-4"),
+        lambda _: [deployment_of("unknown-region", CHAT_BASE, placement={"regions": ["mars-1"]})],
+        lambda ws: ws.patch(DEPLOYMENT, "unknown-region", placement=None),
         DEPLOYMENT,
     ),
     Mistake(

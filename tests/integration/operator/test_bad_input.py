@@ -123,6 +123,33 @@ def test_hardware_that_no_config_has_is_answered_with_what_there_is(workspace: W
     workspace.ready(DEPLOYMENT, "serve")
 
 
+def test_two_deployments_of_one_endpoint_name_are_told_of_each_other(
+    workspace: Workspace,
+) -> None:
+    name = {"endpointName": f"{workspace.namespace}-shared"}
+    workspace.apply(
+        custom_model("chat", hugging_face(CHAT)), model_deployment("first", "chat", **name)
+    )
+    workspace.ready(DEPLOYMENT, "first")
+
+    # Not even Adopt takes what another object has.
+    workspace.apply(
+        model_deployment("second", "chat", **name),
+        model_deployment("third", "chat", adoptionPolicy="Adopt", **name),
+    )
+
+    workspace.shows(DEPLOYMENT, "second", "NameTaken", name["endpointName"], "endpointName")
+    owner = f"belongs to ModelDeployment {workspace.namespace}/first"
+    workspace.shows(DEPLOYMENT, "third", "NameTaken", owner, "spec.endpointName")
+    assert len(workspace.deployments()) == 1
+    workspace.delete("modeldeployment/third")
+    workspace.gone(DEPLOYMENT, "third")
+    assert len(workspace.deployments()) == 1, "the one of the first"
+    workspace.delete("modeldeployment/first")
+    workspace.gone(DEPLOYMENT, "first")
+    workspace.ready(DEPLOYMENT, "second")
+
+
 def _time(text: str) -> datetime:
     return datetime.fromisoformat(text)
 

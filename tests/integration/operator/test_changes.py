@@ -12,7 +12,7 @@ from tests.integration.operator.changes import CHANGES, Change
 from tests.integration.operator.manifests import custom_model, hugging_face, model_deployment
 from tests.integration.operator.request_stream import RequestStream
 from tests.integration.operator.surroundings import CHAT, OTHER_CHAT, TIME_SCALE
-from tests.integration.operator.workspace import DEPLOYMENT, condition
+from tests.integration.operator.workspace import DEPLOYMENT, condition, is_ready
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -131,6 +131,9 @@ def test_another_model_takes_over_and_no_request_is_lost(chats: Workspace, rollo
     assert set(change.requests.answered) == {s["deployment"]["id"] for s in (before, after)}
     assert "rollout" not in after
     serves_alone(chats, after)
+    told = [version["status"] for version in chats.versions(DEPLOYMENT, "serve")]
+    assert {s["rollout"]["phase"] for s in told if "rollout" in s} >= {"Preparing", "Running"}
+    assert {s["previous"]["id"] for s in told if "previous" in s} == {before["deployment"]["id"]}
     assert CHANGES[-1].at_once == 2
     assert CHANGES[-1].ratio > 1, "both were billed for a while"
 
@@ -195,3 +198,90 @@ def test_a_canary_whose_gate_trips_returns_and_the_old_manifest_ends_the_matter(
     after = chats.ready(DEPLOYMENT, "serve")["status"]
     assert after["deployment"]["id"] == before["deployment"]["id"]
     assert "rollout" not in after
+
+
+SLOW = {
+    "strategy": "Canary",
+    "canary": {"steps": [{"traffic": 10}, {"traffic": 100}], "intervalSeconds": 86400},
+}
+
+
+def test_a_rollout_is_paused_and_promoted_and_the_old_model_stays_until_it_is_left(
+    chats: Workspace,
+) -> None:
+    before = serving(chats, SLOW)
+    chats.patch(DEPLOYMENT, "serve", modelRef={"name": "second"})
+    chats.shows(DEPLOYMENT, "serve", "RollingOut", "10% of the traffic", "step 1 of 2")
+
+    chats.delete("custommodel/first")
+
+    chats.shows("CustomModel", "first", "InUse", "ModelDeployment serve (it still runs it)")
+    chats.patch(DEPLOYMENT, "serve", rollout={**SLOW, "paused": True})
+    paused = chats.shows(DEPLOYMENT, "serve", "RolloutPaused", "10%", "together.ai/promote=")
+    assert condition(paused, "Routed")["status"] == "True"
+    price = float(before["cost"]["perHour"])
+    assert float(paused["status"]["cost"]["perHour"]) == pytest.approx(2 * price)
+    assert chats.get("CustomModel", "first")["metadata"]["deletionTimestamp"]
+
+    target = paused["status"]["rollout"]["target"]["name"]
+    chats.annotate(DEPLOYMENT, "serve", "together.ai/promote", target)
+
+    after = chats.ready(DEPLOYMENT, "serve")["status"]
+    assert after["model"]["name"] == f"acme/{chats.remote_name('second')}"
+    assert after["cost"]["perHour"] == before["cost"]["perHour"]
+    chats.gone("CustomModel", "first")
+    refused = [
+        entry
+        for entry in chats.simulators.audit()
+        if entry["method"] == "DELETE"
+        and entry["name"] == chats.remote_name("first")
+        and entry["status"] >= 400
+    ]
+    assert refused == [], "Together was not even asked while it was in use"
+
+
+def test_a_change_that_would_cost_too_much_while_both_run_does_not_begin(
+    chats: Workspace,
+) -> None:
+    before = serving(chats, BLUE_GREEN, maxHourlyCost="2")
+
+    chats.patch(DEPLOYMENT, "serve", modelRef={"name": "second"})
+
+    found = chats.shows(DEPLOYMENT, "serve", "OverBudget", "$2.98", "$2.00")
+    assert condition(found, "RolledOut")["reason"] == "OverBudget"
+    assert condition(found, "Routed")["status"] == "True"
+    assert [d["id"] for d in chats.deployments()] == [before["deployment"]["id"]]
+    chats.patch(DEPLOYMENT, "serve", rollout=RECREATE)
+    after = chats.ready(DEPLOYMENT, "serve")["status"]
+    assert after["model"]["name"] == f"acme/{chats.remote_name('second')}"
+
+
+def test_a_new_revision_is_rolled_out_or_stays_by_policy(workspace: Workspace) -> None:
+    repository, folder = f"{workspace.namespace}/model", workspace.surroundings.folder
+    workspace.simulators.add_repository(repository, folder / "chat")
+    workspace.apply(
+        custom_model("chat", hugging_face(repository)),
+        model_deployment("latest", "chat"),
+        model_deployment("pinned", "chat", revisionPolicy="Pinned"),
+    )
+    before = {n: workspace.ready(DEPLOYMENT, n)["status"] for n in ("latest", "pinned")}
+    old = before["pinned"]["model"]["revision"]
+    workspace.mark()
+
+    workspace.simulators.commit(repository, "main", folder / "other-chat")
+
+    def is_new(found: Object) -> bool:
+        there = is_ready(found) and found["status"]["model"]["revision"] != old
+        return there and "rollout" not in found["status"]
+
+    latest = workspace.until(DEPLOYMENT, "latest", is_new, "serves the new revision")["status"]
+    assert latest["endpoint"] == before["latest"]["endpoint"]
+    assert latest["deployment"]["id"] != before["latest"]["deployment"]["id"]
+    pinned = workspace.get(DEPLOYMENT, "pinned")["status"]
+    assert (pinned["model"]["revision"], pinned["deployment"]["id"]) == (
+        old,
+        before["pinned"]["deployment"]["id"],
+    )
+    workspace.patch(DEPLOYMENT, "latest", revisionPolicy="Pinned", revision=old)
+    back = workspace.ready(DEPLOYMENT, "latest")["status"]
+    assert back["model"]["revision"] == old, "a rollback to a revision that is named"

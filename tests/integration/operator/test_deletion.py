@@ -11,8 +11,10 @@ from tests.integration.operator.manifests import (
     model_deployment,
     secret,
 )
+from tests.integration.operator.mistakes import WRONG_KEY
 from tests.integration.operator.surroundings import CHAT
 from tests.integration.operator.workspace import DEPLOYMENT, MODEL, condition
+from tests.support.simulators.together.simulator import READ_ONLY_KEY
 
 from together_operator.domain.plan import FINALIZER, RELEASE_ANNOTATION
 
@@ -111,6 +113,44 @@ def test_the_release_annotation_lets_an_object_go_and_tells_what_is_left(
         "an event tells what is left",
     )
     workspace.simulators.call("DELETE", f"models/{left['id']}")
+
+
+def test_a_key_that_is_refused_keeps_the_finalizer_of_what_is_billed(
+    workspace: Workspace,
+) -> None:
+    key = {"apiKeySecretRef": {"name": "mine"}}
+    workspace.apply(
+        secret("mine", TOGETHER_API_KEY=workspace.simulators.key),
+        custom_model("chat", hugging_face(CHAT), **key),
+        model_deployment("serve", "chat", **key),
+    )
+    endpoint = workspace.ready(DEPLOYMENT, "serve")["status"]["endpoint"]
+    workspace.apply(secret("mine", TOGETHER_API_KEY=READ_ONLY_KEY))
+    workspace.delete("modeldeployment/serve", "custommodel/chat")
+
+    for reason, refused, words in (
+        ("Forbidden", READ_ONLY_KEY, "403"),
+        ("Unauthorized", WRONG_KEY, "401"),
+    ):
+        workspace.apply(secret("mine", TOGETHER_API_KEY=refused))
+        found = workspace.shows(DEPLOYMENT, "serve", reason, words)
+        assert FINALIZER in found["metadata"]["finalizers"]
+        assert condition(found, "Stalled")["status"] == "True"
+    assert [d["state"] for d in workspace.deployments()] == ["READY"]
+
+    workspace.annotate(DEPLOYMENT, "serve", RELEASE_ANNOTATION, "true")
+
+    workspace.gone(DEPLOYMENT, "serve")
+    workspace.eventually(
+        lambda: any(
+            event["reason"] == "Released" and endpoint["name"] in event["message"]
+            for event in workspace.events("serve")
+        ),
+        "an event tells what is left",
+    )
+    workspace.remove_endpoint_by_hand("serve")
+    workspace.apply(secret("mine", TOGETHER_API_KEY=workspace.simulators.key))
+    workspace.gone(MODEL, "chat")
 
 
 def test_the_release_annotation_helps_when_the_key_is_gone_for_good(workspace: Workspace) -> None:

@@ -116,6 +116,40 @@ def test_kubectl_shows_what_a_person_wants_to_know(deployed: Workspace) -> None:
     assert row.split()[:7] == ["cheapest", "True", "Ready", "chat", name, "1/1", price]
 
 
+def test_what_the_spec_says_is_what_together_was_asked_for(workspace: Workspace) -> None:
+    name = f"{workspace.namespace}-support"
+    placement = {"regions": ["us-central-4", "eu-west-1"], "constraint": "Preferred", "hipaa": True}
+    workspace.apply(
+        custom_model("chat", hugging_face(CHAT)),
+        model_deployment("serve", "chat", endpointName=name, placement=placement),
+    )
+
+    found = workspace.ready(DEPLOYMENT, "serve")
+
+    status = found["status"]
+    assert status["endpoint"]["name"] == f"acme/{name}"
+    path = f"endpoints/{status['endpoint']['id']}/deployments/{status['deployment']['id']}"
+    assert workspace.simulators.call("GET", path)["placement"] == {
+        "inline": {
+            "regions": ["us-central-4", "eu-west-1"],
+            "constraint": "ENFORCEMENT_PREFERRED",
+            "compliancePolicy": {"hipaa": True},
+        }
+    }
+    assert {c["type"]: c["status"] for c in status["conditions"]} == {
+        **dict.fromkeys(("Ready", "ModelReady", "Affordable", "Scheduled"), "True"),
+        **dict.fromkeys(("Deployed", "Routed", "RolledOut"), "True"),
+        **dict.fromkeys(("Reconciling", "Stalled"), "False"),
+    }
+    announced = {
+        intent["kind"]
+        for version in workspace.versions(DEPLOYMENT, "serve")
+        if (intent := version["status"].get("intent"))
+    }
+    assert announced == {"Endpoint", "Deployment"}, "each create was announced before it was sent"
+    assert status.keys().isdisjoint({"intent", "retry", "previous", "rollout"})
+
+
 def test_kubectl_scale_goes_up_to_zero_and_back(workspace: Workspace) -> None:
     workspace.apply(
         custom_model("chat", hugging_face(CHAT)), model_deployment("serve", "chat", replicas=1)

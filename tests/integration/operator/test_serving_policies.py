@@ -146,6 +146,30 @@ def test_what_somebody_else_changed_is_corrected_or_reported(chat: Workspace) ->
     assert chat.ready(DEPLOYMENT, "reported")["status"]["readyReplicas"] == 3
 
 
+def test_traffic_that_somebody_else_took_away_is_given_back_or_reported(chat: Workspace) -> None:
+    chat.apply(
+        model_deployment("corrected", "chat"),
+        model_deployment("reported", "chat", driftPolicy="Report"),
+    )
+    found = {n: chat.ready(DEPLOYMENT, n)["status"] for n in ("corrected", "reported")}
+    chat.mark()
+
+    for status in found.values():
+        path = f"endpoints/{status['endpoint']['id']}"
+        chat.simulators.call("PATCH", path, {"trafficSplit": []}, updateMask="trafficSplit")
+
+    told = chat.shows(DEPLOYMENT, "reported", "Drifted", "no weight in the traffic split")
+    assert condition(told, "Routed")["status"] == "False"
+    assert _split(chat, found["reported"]) == []
+    chat.eventually(
+        lambda: _split(chat, found["corrected"]) == [found["corrected"]["deployment"]["id"]],
+        "traffic is given back",
+    )
+    chat.patch(DEPLOYMENT, "reported", driftPolicy="Correct")
+    chat.ready(DEPLOYMENT, "reported")
+    assert _split(chat, found["reported"]) == [found["reported"]["deployment"]["id"]]
+
+
 def test_a_lifetime_ends_in_a_stop_or_in_a_deletion(chat: Workspace) -> None:
     chat.apply(
         model_deployment("stops", "chat", ttl={"seconds": 12}),
@@ -251,6 +275,12 @@ def _live(workspace: Workspace, status: Object) -> list[Object]:
     path = f"endpoints/{status['endpoint']['id']}/deployments"
     found: list[Object] = workspace.simulators.call("GET", path)["data"]
     return found
+
+
+def _split(workspace: Workspace, status: Object) -> list[str]:
+    """Ids of the deployments that an object's endpoint sends traffic to."""
+    endpoint = workspace.simulators.call("GET", f"endpoints/{status['endpoint']['id']}")
+    return [share["deploymentId"] for share in endpoint["trafficSplit"]]
 
 
 def _config_map(workspace: Workspace, name: str) -> Object:
