@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 from tests.unit.domain import situations as s
-from tests.unit.domain.situations import CATALOG, FOUND, HUB, NOW, OBJECT, PREFIX, SOON
+from tests.unit.domain.situations import CATALOG, FOUND, NOW, PREFIX, SOON
 
 from together_operator.api.v1alpha1 import ArchiveStatus, CustomModel, JobStatus, Progress
 from together_operator.domain.archive_job import JobFacts, JobState, job_name
@@ -17,9 +17,7 @@ from together_operator.domain.custom_model.actions import (
     DeleteArchives,
     DeleteJob,
 )
-from together_operator.domain.custom_model.archiving import may_delete_archives
 from together_operator.domain.custom_model.observed import Observed, is_archived
-from together_operator.domain.custom_model.status import archive_lost, archives_deleted
 from together_operator.domain.outcome import After, Done, Failed, Outcome
 
 AT_ARCHIVE = ("reconciling", "Archiving", "Archived")
@@ -354,155 +352,3 @@ def test_the_result_is_what_together_will_be_given() -> None:
     assert plan.status.archive == RESULT
     assert plan.status.progress is None
     assert is_archived(s.given(CM, **dict(plan.status)))
-
-
-# The name of a Job says what it packs, so that another one's outcome is never taken for it.
-
-
-@pytest.mark.parametrize(
-    "other",
-    [
-        pytest.param(s.found(PREFIX, revision="commit-2"), id="content"),
-        pytest.param(s.found(MOVED), id="destination"),
-        pytest.param(
-            s.found({**PREFIX, "source": {"s3": {"uri": "s3://bucket/other/"}}}), id="source"
-        ),
-        pytest.param(
-            CM.model_copy(update={"metadata": CM.metadata.model_copy(update={"uid": "uid-2"})}),
-            id="object of the same name",
-        ),
-    ],
-)
-def test_another_thing_to_pack_is_another_job(other: CustomModel) -> None:
-    assert job_name(other, "cluster", 1) != NAME
-
-
-def test_jobs_of_other_clusters_and_attempts_have_other_names() -> None:
-    assert len({NAME, SECOND, job_name(CM, "another-cluster", 1)}) == 3
-
-
-def test_a_change_that_is_not_about_the_content_is_the_same_job() -> None:
-    again = s.edited(CM, {**PREFIX, "description": "other words"})
-    assert job_name(again, "cluster", 1) == NAME
-
-
-def test_a_source_that_was_mended_after_a_failed_import_is_packed_anew() -> None:
-    cm = s.importing("FAILED", attempt=3, spec=PREFIX)
-    observed = s.look(cm, model=s.MODEL, source=replace(FOUND, revision="mended"))
-    plan = s.expect(observed, AT_ARCHIVE, After(SOON), CreateJob)
-    assert plan.status.archive is None
-    assert plan.status.job is not None
-    assert cm.status.job is not None
-    assert plan.status.job.name != cm.status.job.name, "the old Job may still be there, done"
-
-
-@pytest.mark.parametrize(
-    ("change", "same"),
-    [
-        pytest.param({"job": {"image": "mended:2"}}, False, id="its image was mended"),
-        pytest.param({"job": {"resources": {"limits": {"memory": "1Gi"}}}}, False, id="memory"),
-        pytest.param({"archive": {**s.TO, "format": "tar"}}, False, id="the format"),
-        pytest.param({"archive": {**s.TO, "retention": "Retain"}}, True, id="the retention"),
-        pytest.param({"visibility": "Internal"}, True, id="something else"),
-    ],
-)
-def test_a_job_that_was_made_from_another_spec_is_replaced(change: s.Spec, same: bool) -> None:
-    edited = s.edited(CM, {**PREFIX, **change})
-    assert (job_name(edited, "cluster", 1) == NAME) is same
-    plan = decide(s.look(edited, job=s.job(CM)), NOW)
-    assert plan.action == (None if same else DeleteJob(NAME))
-
-
-def test_a_job_that_is_followed_is_noted_once() -> None:
-    first = decide(s.look(CM, job=s.job(CM)), NOW).status
-    assert first.job == JobStatus(name=NAME, attempt=1, seen_at=NOW)
-    later = decide(s.look(s.given(CM, **dict(first)), job=s.job(CM)), NOW + s.seconds(60)).status
-    assert later.job == first.job
-
-
-def test_a_stuck_job_is_told_with_how_long_and_the_next_attempt_is_known() -> None:
-    plan = decide(s.look(SEEN, job=s.job(CM, running_since=NOW - s.seconds(1000))), NOW)
-    assert s.message(plan.status) == f"Attempt 1 failed: Job {NAME} is stuck: no byte in 16m"
-    assert plan.status.job == JobStatus(name=SECOND, attempt=2)
-
-
-# A source that changes after its import.
-
-
-@pytest.mark.parametrize("spec", [HUB, OBJECT, PREFIX, s.PINNED], ids=lambda spec: str(spec)[:40])
-def test_an_imported_source_that_has_changed_is_begun_anew(spec: s.Spec) -> None:
-    changed = replace(FOUND, revision="two")
-    plan = decide(s.look(s.imported(spec), source=changed, model=s.MODEL), NOW)
-    assert plan.action is None, "what an import needs to know has to be looked at first"
-    assert plan.outcome == After(0)
-    assert plan.status.source is not None
-    assert plan.status.source.revision == "two"
-    assert (plan.status.import_, plan.status.archive) == (None, None)
-    assert plan.status.model == s.imported(spec).status.model, "what is deployed stays"
-
-
-@pytest.mark.parametrize(
-    "observed",
-    [
-        pytest.param(s.look(s.imported(), source=FOUND, model=s.MODEL), id="the same commit"),
-        pytest.param(
-            s.look(
-                s.imported({**HUB, "suspend": True}),
-                source=replace(FOUND, revision="two"),
-                model=s.MODEL,
-            ),
-            id="suspended",
-        ),
-        pytest.param(
-            s.look(
-                s.given(s.imported(), source=None),
-                source=replace(FOUND, revision="two"),
-                model=s.MODEL,
-            ),
-            id="what was imported is not known any more",
-        ),
-    ],
-)
-def test_an_imported_source_is_left_alone(observed: Observed) -> None:
-    s.expect(observed, ("ready", "Ready", ""), Done(), None)
-
-
-def test_what_was_packed_from_the_old_source_is_remembered_to_be_deleted() -> None:
-    cm = s.archived(revision="old")
-    status = decide(s.look(cm, source=FOUND, job=None), NOW).status
-    assert may_delete_archives(s.given(cm, **dict(status)))
-    assert not may_delete_archives(s.found(PREFIX)), "no Job was ever started"
-
-
-def test_an_archive_that_is_gone_is_packed_again_by_a_job_of_another_name() -> None:
-    lost = archive_lost(s.archived().status)
-    plan = s.expect(s.look(s.given(CM, **dict(lost))), AT_ARCHIVE, After(SOON), CreateJob(SECOND))
-    assert plan.status.intent is None
-
-
-@pytest.mark.parametrize(
-    ("problem", "reason", "words"),
-    [
-        pytest.param("", "ArchiveDeleted", "was deleted after the import", id="deleted"),
-        pytest.param("403", "ArchiveNotDeleted", "could not be deleted: 403", id="refused"),
-    ],
-)
-def test_what_became_of_the_archive_is_a_condition_of_a_model_that_is_ready(
-    problem: str, reason: str, words: str
-) -> None:
-    before = decide(s.look(s.imported(PREFIX), model=s.MODEL), NOW).status
-    after = archives_deleted(before, problem)
-    told = next(c for c in after.conditions if c.type == "Archived")
-    assert (told.status, told.reason) == ("True", reason)
-    assert words in told.message
-    again = decide(s.look(s.given(s.imported(PREFIX), **dict(after)), model=s.MODEL), NOW)
-    assert again.status == after, "the next decision says the same"
-    assert isinstance(again.action, DeleteArchives) is bool(problem)
-
-
-def test_edited_after_a_failed_import_a_volume_is_looked_into_again() -> None:
-    cm = s.importing("FAILED", attempt=3, spec=s.CLAIM)
-    edited = s.edited(cm, {**s.CLAIM, "description": "mended"})
-    plan = decide(s.look(edited, model=s.MODEL, source=replace(FOUND, revision="commit-1")), NOW)
-    assert isinstance(plan.action, CreateJob)
-    assert plan.action.name == job_name(edited, "cluster", 2)
