@@ -19,6 +19,7 @@ from together_operator.api.v1alpha1 import (
     RolloutStatus,
 )
 from together_operator.domain.deployment.scaling import wanted_scaling, was_asked_for
+from together_operator.domain.deployment.startup import COMPLETE
 from together_operator.domain.deployment.timetable import due
 from together_operator.domain.errors import OperatorError
 from together_operator.domain.names import MAX_LABEL, cluster_tag, derived_name, remote_name
@@ -212,10 +213,20 @@ class Observed:
 
     @property
     def starting(self) -> Deployment | None:
-        """The one of ours whose start is worth following."""
+        """The one of ours whose start is worth following, until its end was seen, too."""
         one = self.target or self.deployment
-        ended = {DeploymentState.READY, DeploymentState.STOPPED, DeploymentState.STOPPING}
+        ended = {DeploymentState.STOPPED, DeploymentState.STOPPING}
+        if self._is_start_told:
+            ended.add(DeploymentState.READY)
         return one if one is not None and one.state not in ended else None
+
+    @property
+    def _is_start_told(self) -> bool:
+        """True when status has a whole start, or had replicas ready before anybody looked."""
+        phases = self.md.status.startup
+        if phases:
+            return phases[-1].phase == COMPLETE
+        return bool(self.md.status.ready_replicas)
 
     def model_name(self, model_id: str) -> str | None:
         """Full name at Together of the CustomModel, if it is the one with this id."""

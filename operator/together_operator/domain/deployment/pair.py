@@ -61,7 +61,11 @@ def with_progress(o: Observed, progress: RolloutStatus) -> ModelDeploymentStatus
         record = progress.target.model_copy(update=seen)
         progress = progress.model_copy(update={"target": record})
     status = o.md.status.model_copy(
-        update={"rollout": progress, "cost": rollout_cost(o), "startup": startup_phases(o.events)}
+        update={
+            "rollout": progress,
+            "cost": rollout_cost(o),
+            "startup": startup_phases(o.events) or o.md.status.startup,
+        }
     )
     if current is None or status.deployment is None:
         return status

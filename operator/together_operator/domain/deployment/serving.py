@@ -286,7 +286,7 @@ def _followed(o: Observed, deployment: Deployment, wanted: Scaling) -> ModelDepl
             "previous": _still_there(o, status),
             "rollout": rollout,
             "model": target.served.status if isinstance(target, Target) and met else status.model,
-            "startup": startup_phases(o.events) if starting else status.startup,
+            "startup": (startup_phases(o.events) if starting else ()) or status.startup,
             "replicas": replicas,
             "ready_replicas": deployment.ready_replicas,
             "replicas_text": f"{deployment.ready_replicas}/{replicas}",
