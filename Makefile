@@ -114,6 +114,15 @@ chaos: $(STAMP) ## A storm over 600 objects: kills, restarts, outages (up to 10 
 bench: $(STAMP) ## Measure archiver, operator and scale (ONLY=archive, operator or scale, ARGS=--help)
 	@for name in $(or $(ONLY),archive operator scale); do $(BIN)/python -m tests.bench.$$name $(ARGS) || exit 1; done
 
+.PHONY: dashboard
+dashboard: $(STAMP) ## Draw docs/dashboard.svg from a real Prometheus that scrapes an operator
+	@$(BIN)/python -m tests.monitoring
+
+.PHONY: screens
+screens: $(STAMP) ## Write docs/screens.md: what kubectl shows in every state (a throw-away cluster)
+	@$(BIN)/python -m tests.support.cluster build
+	@$(BIN)/python -m tests.screens
+
 .PHONY: clean
 clean: ## Remove what the targets made in this folder (binaries stay in the user's cache)
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

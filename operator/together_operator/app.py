@@ -216,6 +216,8 @@ class Operator:
             KubeObjects(api, plural, config.namespaces)
             for plural in (CUSTOM_MODELS, MODEL_DEPLOYMENTS)
         )
+        for plural in (CUSTOM_MODELS, MODEL_DEPLOYMENTS):
+            self.metrics.missed(plural, 0)  # a rate needs a first point
         ports = Ports(
             models=models,
             deployments=deployments,

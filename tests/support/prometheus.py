@@ -1,4 +1,4 @@
-"""Prometheus and promtool: those on the PATH, else those of Debian's package, unpacked in a cache."""
+"""Prometheus and promtool: those on the PATH, else Debian's, unpacked in the user's cache."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def scraping(target: str, folder: Path, port: int) -> Iterator[Prometheus]:
     file = folder / "prometheus.yml"
     file.write_text(json.dumps(config))  # JSON is YAML
     command = [
-        program("prometheus"),
+        str(program("prometheus")),
         f"--config.file={file}",
         f"--storage.tsdb.path={folder / 'data'}",
         f"--web.listen-address=127.0.0.1:{port}",

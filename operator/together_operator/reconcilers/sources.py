@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 
 import structlog
 from pydantic import SecretStr
@@ -13,7 +12,6 @@ from together_operator.api.v1alpha1 import CustomModel, S3Location
 from together_operator.domain.archive_manifest import HUB_ENDPOINT
 from together_operator.domain.conditions import Reason
 from together_operator.domain.errors import InputError, NotFound, OperatorError
-from together_operator.domain.names import short_hash
 from together_operator.domain.source import (
     SourceFacts,
     may_change,
@@ -35,10 +33,9 @@ from together_operator.ports import (
 )
 from together_operator.reconcilers.account import Accounts, read_key
 from together_operator.reconcilers.driver import World
+from together_operator.reconcilers.rounds import Rounds
 
 log = structlog.get_logger(__name__)
-
-_LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 URL_SECONDS = 120 * 60
 """Together needs a URL for 100 minutes from the import's start; twenty more are the margin."""
@@ -71,8 +68,10 @@ class Sources:
 
     world: World
     outside: Outside
-    _looked: dict[str, datetime] = field(default_factory=dict)
-    _tidied: datetime = _LONG_AGO
+    _rounds: Rounds = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._rounds = Rounds(self.outside.source_seconds, self.world.process.started)
 
     async def look(self, cm: CustomModel) -> SourceFacts:
         """What is there, once it was found to be what Together takes.
@@ -93,36 +92,18 @@ class Sources:
         return facts
 
     def is_due(self, cm: CustomModel) -> bool:
-        """Whether an imported source should be looked at again, to see if it has changed.
-
-        When is only kept in memory: after a start the first looks are spread over the interval,
-        so that many objects don't ask a hub at once.
-        """
-        interval = self.outside.source_seconds
-        if not interval or not may_change(cm.spec):
-            return False
-        uid, now = cm.metadata.uid, self.world.now()
-        share = int(short_hash(uid), 16) / 16**10
-        first = self.world.process.started - timedelta(seconds=interval * share)
-        return now - self._looked.get(uid, first) >= timedelta(seconds=interval)
+        """Whether an imported source should be looked at again, to see if it has changed."""
+        return may_change(cm.spec) and self._rounds.is_due(cm.metadata.uid, self.world.now())
 
     async def look_again(self, cm: CustomModel) -> SourceFacts | None:
         """What became of an imported source; None where that can't be told: the model is there."""
-        self._remember(cm.metadata.uid, self.world.now())
+        self._rounds.looked(cm.metadata.uid, self.world.now())
         try:
             return await self.look(cm)
         except OperatorError as error:
             name = f"{cm.metadata.namespace}/{cm.metadata.name}"
             log.warning("cannot look at the source again", object=name, error=str(error))
             return None
-
-    def _remember(self, uid: str, now: datetime) -> None:
-        """Objects that are gone are forgotten, once in an interval."""
-        interval = timedelta(seconds=self.outside.source_seconds)
-        if now - self._tidied >= interval:
-            self._tidied = now
-            self._looked = {u: at for u, at in self._looked.items() if now - at < 3 * interval}
-        self._looked[uid] = now
 
     async def credentials(self, cm: CustomModel, location: S3Location) -> Credentials:
         """What may read or write there."""

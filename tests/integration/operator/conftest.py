@@ -2,23 +2,12 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import pytest
 from tests.integration.operator.changes import CHANGES, HEADING, LEGEND
-from tests.integration.operator.recorder import Recorder
-from tests.integration.operator.surroundings import (
-    TIME_SCALE,
-    TIMING,
-    Surroundings,
-    operator_process,
-    stock,
-)
+from tests.integration.operator.surroundings import Surroundings, running
 from tests.integration.operator.workspace import Workspace
-from tests.support.environment import Simulators, install, stopping
-from tests.support.relay import Relay
-from tests.support.simulators.hosting import InThread
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,22 +20,8 @@ def surroundings(
     cluster: ThrowawayCluster, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Surroundings]:
     """Everything, running. It ends with this folder, so that no other test meets the operator."""
-    folder = tmp_path_factory.mktemp("operator")
-    simulators = Simulators.start(time_scale=TIME_SCALE, timing=TIMING)
-    with ExitStack() as stack:
-        stack.enter_context(stopping(simulators))
-        together = stack.enter_context(InThread(Relay(simulators.together)))
-        store = stack.enter_context(InThread(Relay(simulators.urls["s3"]["url"])))
-        stock(simulators, folder)
-        install(cluster)
-        recorder = Recorder(cluster.kubeconfig())
-        recorder.start()
-        stack.callback(recorder.stop)
-        operator = operator_process(cluster, simulators, together, folder, "operator-a")
-        stack.enter_context(stopping(operator))
-        operator.start()
-        operator.wait_ready()
-        yield Surroundings(cluster, simulators, recorder, operator, together, store, folder)
+    with running(cluster, tmp_path_factory.mktemp("operator")) as found:
+        yield found
 
 
 @pytest.fixture

@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import json
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tests.support.environment import BUCKET, OperatorProcess, operator_environment, s3_client
+from tests.integration.operator.recorder import Recorder
+from tests.support.environment import (
+    BUCKET,
+    OperatorProcess,
+    Simulators,
+    install,
+    operator_environment,
+    s3_client,
+    stopping,
+)
+from tests.support.relay import Relay
+from tests.support.simulators.hosting import InThread
 from tests.support.simulators.tiny_models import write_adapter, write_archive, write_model
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.integration.operator.recorder import Recorder
     from tests.support.cluster import ThrowawayCluster
-    from tests.support.environment import Simulators
-    from tests.support.relay import Relay
 
 TIME_SCALE = 400.0
 TIMING = {"import_restart": 400.0}
@@ -71,6 +81,26 @@ class Surroundings:
         lines = (operator or self.operator).log.read_text().splitlines()
         entries = [json.loads(line) for line in lines if line.startswith("{")]
         return [entry for entry in entries if entry.get("event") == event]
+
+
+@contextmanager
+def running(cluster: ThrowawayCluster, folder: Path) -> Iterator[Surroundings]:
+    """All of it in a cluster that has nothing of ours yet."""
+    simulators = Simulators.start(time_scale=TIME_SCALE, timing=TIMING)
+    with ExitStack() as stack:
+        stack.enter_context(stopping(simulators))
+        together = stack.enter_context(InThread(Relay(simulators.together)))
+        store = stack.enter_context(InThread(Relay(simulators.urls["s3"]["url"])))
+        stock(simulators, folder)
+        install(cluster)
+        recorder = Recorder(cluster.kubeconfig())
+        recorder.start()
+        stack.callback(recorder.stop)
+        operator = operator_process(cluster, simulators, together, folder, "operator-a")
+        stack.enter_context(stopping(operator))
+        operator.start()
+        operator.wait_ready()
+        yield Surroundings(cluster, simulators, recorder, operator, together, store, folder)
 
 
 def operator_process(
