@@ -65,10 +65,6 @@ class LeaseLostError(Exception):
     """Another process may act now: this one ends, to be started anew."""
 
 
-class StoppedError(Exception):
-    """Told to stop, or the Lease was lost, before everything was built."""
-
-
 @dataclass(frozen=True, slots=True)
 class Connections:
     """What is open for the whole run."""
@@ -129,8 +125,12 @@ class Operator:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         if acquired.is_set() and not self.stop.is_set():
             self.metrics.leader.set(1)
-            with contextlib.suppress(StoppedError):
-                controllers = await self._build(outside, gate)
+            building = asyncio.create_task(self._build(outside, gate), name="build")
+            # A Lease that is late for a moment may be renewed yet: only its end ends this.
+            await asyncio.wait({election, stopping, building}, return_when=asyncio.FIRST_COMPLETED)
+            tasks.add(building)
+            if building.done():
+                controllers = building.result()
                 self.runners = controllers.runners
                 self._controllers = controllers
                 watching = {asyncio.create_task(self._watch(controllers, drained), name="kopf")}
@@ -199,7 +199,7 @@ class Operator:
         backoff = Backoff(base=min(1.0, config.retry_max_seconds), cap=config.retry_max_seconds)
         cluster = config.cluster_id
         if not cluster:
-            cluster = await self._read("the cluster's identity", lambda: cluster_id(api), gate)
+            cluster = await self._read("the cluster's identity", lambda: cluster_id(api))
         process = Process(
             cluster_id=cluster,
             holder=f"{config.identity}-{rng.randrange(16**6):06x}",
@@ -257,31 +257,29 @@ class Operator:
                 self.metrics,
             ),
         )
-        await self._prepare(controllers, gate)
+        await self._prepare(controllers)
         return controllers
 
-    async def _prepare(self, controllers: Controllers, gate: LeaseGate) -> None:
+    async def _prepare(self, controllers: Controllers) -> None:
         """Learn what objects reserve."""
         with contextlib.suppress(NotFound):  # no CRD, so no objects
-            await self._read("what objects reserve", controllers.prepare, gate)
+            await self._read("what objects reserve", controllers.prepare)
 
-    async def _read(self, what: str, read: Callable[[], Awaitable[T]], gate: LeaseGate) -> T:
+    @staticmethod
+    async def _read(what: str, read: Callable[[], Awaitable[T]]) -> T:
         """Try until it succeeds: an API server that starts, or rights that come, are no failure.
 
         Raises:
             NotFound: there is no such thing.
-            StoppedError: it is not this process's business any more.
         """
-        while gate.is_held() and not self.stop.is_set():
+        while True:
             try:
                 return await read()
             except NotFound:
                 raise
             except OperatorError as error:
                 log.warning("can't be read yet", what=what, error=str(error))
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self.stop.wait(), PREPARE_SECONDS)
-        raise StoppedError
+                await asyncio.sleep(PREPARE_SECONDS)
 
     def _alive(self) -> str | None:
         stuck = [runner.kind for runner in self.runners if runner.is_stuck(STUCK_SECONDS)]

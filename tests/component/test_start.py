@@ -71,13 +71,24 @@ class ApiServer:
 
 
 class Gate(LeaseGate):
-    """Held until it is not."""
+    """Acquired at once, and lost when a test says so."""
 
-    held = True
+    def __init__(self, api: client.ApiClient) -> None:
+        super().__init__(api, "default", "lease", "me", 15.0)
+        self.held = True
+        self.ended = asyncio.Event()
 
     def is_held(self) -> bool:
         """As it was told."""
         return self.held
+
+    async def run(self, on_acquired: Callable[[], None]) -> None:
+        """Until its end."""
+        on_acquired()
+        await self.ended.wait()
+
+    async def release(self) -> None:
+        """There is nobody to tell."""
 
 
 @asynccontextmanager
@@ -95,7 +106,7 @@ async def starting(server: ApiServer) -> AsyncIterator[tuple[app.Operator, app.C
         with ThreadPoolExecutor(1) as threads:
             async with client.ApiClient(host) as api, httpx.AsyncClient() as http:
                 config = Config(cluster_id="cluster", max_hourly_cost="10")
-                gate = Gate(api, "default", "lease", "me", 15.0)
+                gate = Gate(api)
                 yield app.Operator(config), app.Connections(api, http, threads), gate
     finally:
         await runner.cleanup()
@@ -149,19 +160,29 @@ async def test_without_the_crd_there_are_no_objects() -> None:
     assert used_by_others(controllers) == 0
 
 
-async def test_it_is_tried_no_more_once_the_lease_is_lost_or_the_operator_stopped() -> None:
-    for end in ("lease", "stop"):
-        server = ApiServer(refusal(503))
-        async with starting(server) as (operator, outside, gate):
-            building = asyncio.create_task(operator._build(outside, gate))
-            await server.thrice.wait()
-            assert not building.done()
-            if end == "lease":
-                gate.held = False
-            else:
-                operator.stop.set()
-            with pytest.raises(app.StoppedError):
-                await asyncio.wait_for(building, 10)
+@pytest.mark.parametrize("end", ["lease", "stop"])
+async def test_it_is_tried_no_more_once_the_lease_is_lost_or_the_operator_stopped(end: str) -> None:
+    server = ApiServer(refusal(503))
+    async with starting(server) as (operator, outside, gate):
+        running = asyncio.create_task(operator._run(outside, gate))
+        await server.thrice.wait()
+        assert not running.done()
+        if end == "stop":
+            operator.stop.set()
+            await asyncio.wait_for(running, 10)
+        else:
+            gate.ended.set()
+            with pytest.raises(app.LeaseLostError):
+                await asyncio.wait_for(running, 10)
+    assert operator.runners == ()
+
+
+async def test_a_lease_that_is_renewed_late_does_not_end_the_start() -> None:
+    server = ApiServer(refusal(503), refusal(503), refusal(503), page(body("a", "1.00")))
+    async with starting(server) as (operator, outside, gate):
+        gate.held = False  # it was starved, and its next renewal will succeed
+        controllers = await asyncio.wait_for(operator._build(outside, gate), 10)
+    assert used_by_others(controllers) == pytest.approx(100)
 
 
 async def test_without_a_ceiling_nothing_is_listed() -> None:

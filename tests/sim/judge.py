@@ -26,6 +26,10 @@ _INTENTS = {
 }
 
 
+ARCHIVES = "s3://archives/"
+"""Where the operator's own archives are; what lies elsewhere is the users'."""
+
+
 class Judge:
     """Collects violations of the invariants.
 
@@ -51,6 +55,9 @@ class Judge:
 
         self.forgiven: set[str] = set()
         """Names at Together of what may be left behind, for nothing tells any more whose it is."""
+
+        self.archives_may_stay = False
+        """Whether archives may be left in the bucket."""
 
         self._let_go: set[str] = set()
         """UIDs of objects that were to leave what they had at Together."""
@@ -195,6 +202,9 @@ class Judge:
         for job in sim.jobs.jobs.values():
             if self._object(job.owner) is None and job.deleted is None:
                 self._violated(f"left without an owner: Job {job.name}")
+        archives = [uri for uri in sim.stores.objects if uri.startswith(ARCHIVES)]
+        if archives and not self.archives_may_stay:
+            self._violated(f"left without an owner: {', '.join(archives)}")
         for event in sim.events:
             self._judge_secrets("an event", event.message)
         for line in sim.logs:

@@ -339,6 +339,7 @@ async def deleted_namespace(sim: Simulation) -> None:
     )
     await sim.until(lambda: "deployment" in sim.status(DEPLOYMENT, "d"), "a deployment")
     sim.secrets.clear(NAMESPACE)
+    sim.judge.archives_may_stay = True  # nobody can reach the bucket any more
     await sim.all_gone()
 
 

@@ -97,6 +97,9 @@ class Simulation:
         self.platform = Platform(self.loop.time, EPOCH, self.stores.fetch, keys={OPERATOR_KEY})
         self.events: list[Event] = []
         self.logs: list[str] = []
+        self.prelude = 0
+        """Number of calls that only lead to what a scenario is about."""
+
         self.judge = Judge(self, strict=strict)
         self.runs: dict[str, Run] = {}
         self._past: list[Run] = []
@@ -209,6 +212,10 @@ class Simulation:
         self._go_on()
         for manifest in manifests:
             self.server.create(manifest)
+
+    def set_up(self) -> None:
+        """What came before is what other scenarios are about: they are disturbed there."""
+        self.prelude = len(self.network.calls)
 
     def edit(self, kind: str, name: str, change: Callable[[Manifest], None]) -> None:
         """Somebody edits an object, whatever the operator thinks of it."""

@@ -7,12 +7,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from tests.sim import scenarios, tampering
+from tests.sim import archiving, scenarios, serving, tampering
 from tests.sim.simulation import Outcome, Simulation
 from tests.support.fakes.api_server import Weather
 from tests.support.fakes.network import KILLS, Call, Fault, applicable
 
-SCENARIOS = {**scenarios.SCENARIOS, **tampering.SCENARIOS}
+SCENARIOS = {
+    **scenarios.SCENARIOS,
+    **tampering.SCENARIOS,
+    **serving.SCENARIOS,
+    **archiving.SCENARIOS,
+}
 SEED = "1"
 SPARE_CALLS = 120
 """How many calls more than the undisturbed run one with faults may make, besides twice as many."""
@@ -40,6 +45,8 @@ class Undisturbed:
 
     calls: tuple[Call, ...]
     situations: tuple[str, ...]
+    prelude: int
+    """How many of the calls only lead to what the scenario is about."""
 
 
 @lru_cache
@@ -48,7 +55,7 @@ def undisturbed(scenario: str) -> Undisturbed:
     simulation = Simulation(SEED, record=True)
     outcome = simulation.run(SCENARIOS[scenario])
     assert outcome.violations == (), f"{scenario}: {outcome.violations}"
-    return Undisturbed(outcome.calls, tuple(simulation.situations))
+    return Undisturbed(outcome.calls, tuple(simulation.situations), simulation.prelude)
 
 
 def run_case(case: Case, *, strict: bool = True) -> tuple[str, ...]:
@@ -77,11 +84,11 @@ def kills(call: Call) -> Sequence[Fault]:
 
 
 def points(scenario: str, seen: set[tuple[str, str]] | None) -> Iterator[Call]:
-    """Calls of a scenario, leaving out those that were `seen` in the same situation before."""
+    """Calls of a scenario; with `seen`, without its prelude and what was in the same situation."""
     run = undisturbed(scenario)
-    for call, situation in zip(run.calls, run.situations, strict=True):
+    for number, (call, situation) in enumerate(zip(run.calls, run.situations, strict=True)):
         if seen is not None:
-            if (call.name, situation) in seen:
+            if number < run.prelude or (call.name, situation) in seen:
                 continue
             seen.add((call.name, situation))
         yield call

@@ -73,9 +73,11 @@ class Simulators:
         state: dict[str, Any] = answer.json()
         return state
 
-    def audit(self) -> list[dict[str, Any]]:
-        """Every call that changed something, oldest first."""
-        answer = httpx.get(f"{self.together}/_sim/audit").raise_for_status().json()
+    def audit(self, after: int = 0) -> list[dict[str, Any]]:
+        """Every call that changed something, oldest first, without the first `after` ones."""
+        query = {"after": after}
+        url = f"{self.together}/_sim/audit"
+        answer = httpx.get(url, params=query, timeout=60).raise_for_status().json()
         entries: list[dict[str, Any]] = answer["data"] if isinstance(answer, dict) else answer
         return entries
 

@@ -9,6 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from tests.bench import page
 from tests.bench.archive import extras, report
 from tests.bench.archive.aws_cli import aws
 from tests.bench.archive.limits import limits
@@ -61,7 +62,7 @@ def main() -> None:
     text = "\n\n".join(
         [report.table(runs, BY_HAND, base), report.extras(large, resumed, growth, found)]
     )
-    print(f"{report.machine()}\n\n{text}", flush=True)
+    print(f"{page.machine()}\n\n{text}", flush=True)
     if options.write:
         command = "make bench ONLY=archive ARGS=--write"
         report.write(command, text, report.plot(runs, BY_HAND, base))

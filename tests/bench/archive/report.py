@@ -1,20 +1,16 @@
 """The table, and the page that keeps it."""
 
-import os
-import platform
 from collections.abc import Sequence
-from datetime import date
 from pathlib import Path
 
+from tests.bench import page
 from tests.bench.archive.extras import Growth, LargeShards, Resumed
 from tests.bench.archive.limits import Limits
 from tests.bench.archive.plot import Panel, draw
 from tests.bench.archive.runs import ARCHIVER, Runs, Way
 from tests.bench.archive.weights import readable
 
-_PAGE = Path("docs/benchmarks.md")
 _PLOT = Path("docs/benchmarks-archive.svg")
-_BEGIN, _END = "<!-- archive: begin -->", "<!-- archive: end -->"
 MIB = 1 << 20
 
 
@@ -117,25 +113,8 @@ def plot(runs: Runs, by_hand: Sequence[Way], base: int) -> str:
     )
 
 
-def machine() -> str:
-    models = [
-        line.partition(":")[2].strip()
-        for line in Path("/proc/cpuinfo").read_text().splitlines()
-        if line.startswith("model name")
-    ]
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") >> 30
-    return (
-        f"{len(os.sched_getaffinity(0))} processors ({models[0] if models else 'unknown'}), "
-        f"{memory} GiB, Linux {platform.release().split('-')[0]}, "
-        f"Python {platform.python_version()}, load {os.getloadavg()[0]:.1f} at the end"
-    )
-
-
 def write(command: str, text: str, picture: str) -> None:
-    """Put `text` between the markers of the page, and the plot beside it."""
-    before, _, rest = _PAGE.read_text().partition(_BEGIN)
-    _, _, after = rest.partition(_END)
-    made = f"Made by `{command}` on {date.today():%Y-%m-%d}: {machine()}."  # noqa: DTZ011
+    """Put `text` into the page, and the plot beside it."""
     shown = f"![Seconds, bytes through the client and memory of each way]({_PLOT.name})"
-    _PAGE.write_text(f"{before}{_BEGIN}\n{made}\n\n{shown}\n\n{text}\n{_END}{after}")
+    page.put("archive", command, f"{shown}\n\n{text}")
     _PLOT.write_text(picture)

@@ -10,8 +10,6 @@ import argparse
 import asyncio
 import datetime as dt
 import json
-import os
-import platform
 import statistics
 import tempfile
 import time
@@ -21,6 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from tests.bench import page
 from tests.bench.scale import controller_process
 from tests.bench.scale.population import populate
 from tests.bench.scale.usage import Usage
@@ -170,7 +169,13 @@ def restart(bench: Bench, objects: int, rounds: int) -> None:
         began = time.monotonic()
         bench.operator.start()
         bench.operator.wait_ready()
-        until(lambda: bench.looked_at() >= objects, 300, f"{objects} objects are looked at")
+        # Not more often: what /metrics takes counts, too.
+        until(
+            lambda: bench.looked_at() >= objects,
+            300,
+            f"{objects} objects are looked at",
+            pause=0.5,
+        )
         ours.append((Usage.of(bench.pid), time.monotonic() - began))
     writes = sum(n for what, n in (bench.requests() - before).items() if what.split()[0] in WRITES)
     cpu, rss, seconds = _medians(ours)
@@ -193,8 +198,9 @@ def _medians(runs: list[tuple[Usage, float]]) -> tuple[float, float, float]:
 
 
 def steady(bench: Bench, seconds: float) -> None:
-    """What it costs that nothing happens."""
-    time.sleep(10)
+    """What it costs that nothing happens, after the start and its comparison for orphans."""
+    until(lambda: _compared(bench) > 0, 120, "what is at Together was compared", pause=1.0)
+    time.sleep(5)
     calls, requests, cpu = bench.calls(), bench.requests(), Usage.of(bench.pid).cpu
     time.sleep(seconds)
     used = Usage.of(bench.pid).cpu - cpu
@@ -209,24 +215,33 @@ def steady(bench: Bench, seconds: float) -> None:
         print(f"        {name} {number}")
 
 
+def _compared(bench: Bench) -> float:
+    name = "together_operator_last_comparison_timestamp_seconds"
+    return bench.operator.metrics().get(name, 0.0)
+
+
 def burst(bench: Bench, count: int, failing: int) -> None:
     """New objects, beside some that fail for ever."""
     bench.apply(*(custom_model(f"bad-{n:04}", "tiny/missing") for n in range(failing)))
     time.sleep(15)
     names = [f"new-{n:04}" for n in range(count)]
-    calls = bench.calls()
+    calls, seen = bench.calls(), len(bench.simulators.audit())
     for start in range(0, count, 250):
         bench.apply(*map(custom_model, names[start : start + 250]))
 
-    def asked() -> dict[str, float]:
-        return {
-            entry["name"]: entry["time"]
-            for entry in bench.simulators.audit()
-            if entry["method"] == "POST" and entry["resource"] == "import"
-        }
-
+    imports: dict[str, float] = {}
     wanted = {f"default-{name}" for name in names}
-    until(lambda: wanted <= asked().keys(), 300, "every new object's import was asked for")
+
+    def all_asked() -> bool:
+        nonlocal seen
+        news = bench.simulators.audit(seen)
+        seen += len(news)
+        for entry in news:
+            if entry["method"] == "POST" and entry["resource"] == "import":
+                imports.setdefault(entry["name"], entry["time"])
+        return wanted <= imports.keys()
+
+    until(all_asked, 300, "every new object's import was asked for", pause=1.0)
     created: dict[str, float] = {}
     first: dict[str, float] = {}
     for entry in bench.cluster.audit():
@@ -238,7 +253,6 @@ def burst(bench: Bench, count: int, failing: int) -> None:
         elif entry.verb in WRITES:
             first.setdefault(entry.name, at)
     waits = sorted(first[name] - created[name] for name in names)
-    imports = asked()
     last = max(imports[f"default-{name}"] for name in names) - min(created.values())
     spread = max(created.values()) - min(created.values())
     made = (bench.calls() - calls).total()
@@ -280,6 +294,7 @@ def main() -> None:
     parser.add_argument("--burst", type=int, default=1_000)
     parser.add_argument("--failing", type=int, default=500)
     parser.add_argument("--churn", type=int, default=20, help="rounds of 50 objects")
+    parser.add_argument("--write", action="store_true", help=f"keep the table in {page.PAGE}")
     options = parser.parse_args()
     objects = options.models + options.deployments + 2
     print(f"==> Scale: {objects} objects on a real API server (about 10 minutes)", flush=True)
@@ -304,15 +319,12 @@ def main() -> None:
                 burst(bench, options.burst, options.failing)
             if options.churn:
                 memory(bench, options.churn, 50)
-    cores = len(os.sched_getaffinity(0))
-    date = dt.datetime.now(dt.UTC).date()
-    print(
-        f"\n{objects} objects, {date}, {platform.machine()}, {cores} cores, load average ", end=""
-    )
-    print(f"{os.getloadavg()[2]:.1f}, Python {platform.python_version()}\n")
-    print("| what | measured | at most |\n|---|---|---|")
-    for what, measured, target in bench.rows:
-        print(f"| {what} | {measured} | {target} |")
+    lines = [f"{objects} objects.", "", "| what | measured | at most |", "|---|---|---|"]
+    lines += [f"| {what} | {measured} | {target} |" for what, measured, target in bench.rows]
+    text = "\n".join(lines)
+    print(f"\n{page.machine()}\n\n{text}")
+    if options.write:
+        page.put("scale", "make bench ONLY=scale ARGS=--write", text)
 
 
 if __name__ == "__main__":

@@ -110,6 +110,8 @@ class _Maker:
             GROUP, VERSION, NAMESPACE, plural, body
         )
         status["observedGeneration"] = made["metadata"]["generation"]
+        # A status that was written for another object counts for nothing.
+        status["objectUID"] = made["metadata"]["uid"]
         await self._api.replace_namespaced_custom_object_status(
             GROUP, VERSION, NAMESPACE, plural, name, {**made, "status": status}
         )

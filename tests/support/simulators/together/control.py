@@ -19,8 +19,8 @@ async def state(request: web.Request) -> web.Response:
 
 
 async def audit(request: web.Request) -> web.Response:
-    """GET /_sim/audit: every mutating call, oldest first."""
-    entries = request.app[PLATFORM].audit.entries
+    """GET /_sim/audit: every mutating call, oldest first; `?after=` so many."""
+    entries = request.app[PLATFORM].audit.entries[int(request.query.get("after", "0")) :]
     return web.json_response([entry.model_dump(by_alias=True) for entry in entries])
 
 
