@@ -19,7 +19,7 @@ from tests.sim.sweep import SCENARIOS, Case
 from tests.sim.tally import TALLY, floors
 
 EXHAUSTIVE = bool(os.environ.get("SIM_EXHAUSTIVE"))
-EVERY_FAULT, EVERY_DELETION, EVERY_TWICE = 17, 5, 251
+EVERY_FAULT, EVERY_DELETION, EVERY_TWICE = 29, 7, 449
 """One of so many is run; primes to each other and to the numbers of faults a call."""
 
 STORMS, SHARE = 3, 0.08
