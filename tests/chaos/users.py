@@ -17,7 +17,7 @@ NAMESPACE = "storm"
 BASE = "Qwen/Qwen2.5-0.5B-Instruct"
 KINDS = "custommodels,modeldeployments"
 BATCH = 25
-PATIENCE_SECONDS = 180.0
+PATIENCE_SECONDS = 300.0
 
 
 class Users(threading.Thread):
