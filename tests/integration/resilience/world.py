@@ -31,6 +31,9 @@ SETTINGS = {
     "lease_seconds": "10",
 }
 PATIENCE_SECONDS = 120.0
+KUBECTL_SECONDS = 0.4
+"""Between two looks with kubectl, which takes a tenth of a second of CPU."""
+
 KINDS = "custommodels,modeldeployments"
 
 
@@ -125,11 +128,11 @@ class World:
                 return len(good) == 2 * len(wanted)
             return False
 
-        self.until(holds, f"{sorted(wanted)} are ready")
+        self.until(holds, f"{sorted(wanted)} are ready", pause=KUBECTL_SECONDS)
 
-    def until(self, holds: Callable[[], bool], what: str) -> None:
+    def until(self, holds: Callable[[], bool], what: str, *, pause: float = 0.05) -> None:
         """Wait, for longer than any timeout takes."""
-        until(holds, PATIENCE_SECONDS, what, self._logs)
+        until(holds, PATIENCE_SECONDS, what, self._logs, pause=pause)
 
     def created(self) -> dict[str, int]:
         """How often each thing of this namespace was created, by `resource name`."""
@@ -165,7 +168,11 @@ class World:
         self.cluster.kubectl("delete", "lease", "together-operator", "--ignore-not-found")
         last = self.start("last")
         self.kubectl("delete", KINDS, "--all", "--wait=false")
-        self.until(lambda: not self.kubectl("get", KINDS, "-o", "name"), "all objects go")
+        self.until(
+            lambda: not self.kubectl("get", KINDS, "-o", "name"),
+            "all objects go",
+            pause=KUBECTL_SECONDS,
+        )
         last.stop()
         assert self.models() == {}, "models are left at Together"
         left = [e for e in self.simulators.state()["endpoints"] if self._is_mine(e)]
