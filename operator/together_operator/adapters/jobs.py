@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, cast
+from typing import Any
 
 from kubernetes.aio import client
 
-from together_operator.adapters.kube import TIMEOUT, translated
+from together_operator.adapters.core_v1 import TIMEOUT, CoreV1
+from together_operator.adapters.kube import translated
 from together_operator.domain import archive_job, errors
 from together_operator.domain.archive_job import OWNER_LABEL, JobFacts, JobState
 
 JOB_NAME_LABEL = "batch.kubernetes.io/job-name"
+
+
+def _jobs(namespace: str) -> tuple[str, str, str, str]:
+    return "batch", "v1", namespace, "jobs"
 
 
 class KubeJobs:
@@ -26,9 +31,9 @@ class KubeJobs:
     def __init__(
         self, api: client.ApiClient, log_interval: float, clock: Callable[[], float]
     ) -> None:
-        self._client = api
-        self._batch = client.BatchV1Api(api)
-        self._core = client.CoreV1Api(api)
+        # Not the library's BatchV1Api: what `adapters.core_v1` says of its CoreV1Api.
+        self._batch = client.CustomObjectsApi(api)
+        self._core = CoreV1(api)
         self._log_interval = log_interval
         self._clock = clock
         self._lines: dict[str, tuple[float, str | None]] = {}
@@ -36,10 +41,12 @@ class KubeJobs:
     async def find(self, namespace: str, owner_uid: str, name: str) -> JobFacts | None:
         """The Job `name` of that owner; without it, one of the owner's that still runs."""
         with translated():
-            listed = await self._batch.list_namespaced_job(
-                namespace, label_selector=f"{OWNER_LABEL}={owner_uid}", _request_timeout=TIMEOUT
+            listed: Any = await self._batch.list_namespaced_custom_object(
+                *_jobs(namespace),
+                label_selector=f"{OWNER_LABEL}={owner_uid}",
+                _request_timeout=TIMEOUT,
             )
-        jobs = [self._plain(job) for job in listed.items]
+        jobs = listed["items"]
         wanted = [job for job in jobs if job["metadata"]["name"] == name]
         for job in wanted or jobs:
             facts = await self._facts(namespace, job)
@@ -51,9 +58,9 @@ class KubeJobs:
         """Create a Job; one of that name is ours, since the name is derived from the owner."""
         try:
             with translated():
-                await self._batch.create_namespaced_job(
-                    manifest["metadata"]["namespace"],
-                    cast("client.V1Job", dict(manifest)),  # the client sends dictionaries as such
+                await self._batch.create_namespaced_custom_object(
+                    *_jobs(manifest["metadata"]["namespace"]),
+                    dict(manifest),
                     _request_timeout=TIMEOUT,
                 )
         except errors.Conflict:
@@ -63,8 +70,11 @@ class KubeJobs:
         """Delete a Job after its pods."""
         try:
             with translated():
-                await self._batch.delete_namespaced_job(
-                    name, namespace, propagation_policy="Foreground", _request_timeout=TIMEOUT
+                await self._batch.delete_namespaced_custom_object(
+                    *_jobs(namespace),
+                    name,
+                    propagation_policy="Foreground",
+                    _request_timeout=TIMEOUT,
                 )
         except errors.NotFound:
             return
@@ -72,10 +82,7 @@ class KubeJobs:
     async def _facts(self, namespace: str, job: Mapping[str, Any]) -> JobFacts:
         name = job["metadata"]["name"]
         with translated():
-            listed = await self._core.list_namespaced_pod(
-                namespace, label_selector=f"{JOB_NAME_LABEL}={name}", _request_timeout=TIMEOUT
-            )
-        pods = [self._plain(pod) for pod in listed.items]
+            pods = await self._core.pods(namespace, f"{JOB_NAME_LABEL}={name}")
         pods.sort(key=lambda pod: pod["metadata"].get("creationTimestamp") or "", reverse=True)
         running = next((p for p in pods if p.get("status", {}).get("phase") == "Running"), None)
         line = await self._last_line(namespace, running) if running is not None else None
@@ -89,22 +96,12 @@ class KubeJobs:
             return known[1]
         try:
             with translated():
-                text = await self._core.read_namespaced_pod_log(
-                    pod["metadata"]["name"],
-                    namespace,
-                    container="archive",
-                    tail_lines=1,
-                    _request_timeout=TIMEOUT,
-                )
+                text = await self._core.last_line(namespace, pod["metadata"]["name"], "archive")
         except errors.RemoteError:
             # Progress is a courtesy: a log that can't be read must not hold up the import.
-            text = None
-        lines = (text or "").strip().splitlines()
+            text = ""
+        lines = text.strip().splitlines()
         line = lines[-1] if lines else (known[1] if known is not None else None)
         self._lines = {u: v for u, v in self._lines.items() if now - v[0] < 600}
         self._lines[uid] = (now, line)
         return line
-
-    def _plain(self, item: Any) -> dict[str, Any]:
-        plain: dict[str, Any] = self._client.sanitize_for_serialization(item)  # type: ignore[no-untyped-call]
-        return plain

@@ -18,13 +18,11 @@ from kubernetes.aio import client
 from kubernetes.aio.client.exceptions import ApiException
 from pydantic import SecretStr
 
+from together_operator.adapters.core_v1 import TIMEOUT, CoreV1
 from together_operator.api.v1alpha1 import GROUP, VERSION
 from together_operator.domain import errors
 from together_operator.domain.deployment.observed import PublishedMap
 from together_operator.engine.store import Body, Key, key_of
-
-TIMEOUT = 30
-"""Seconds for one request; the API server's own limit for a write is 34."""
 
 PAGE = 500
 """Objects in one answer to a list."""
@@ -201,35 +199,34 @@ class KubeSecrets:
     """`Secrets`, by `get` only."""
 
     def __init__(self, api: client.ApiClient) -> None:
-        self._api = client.CoreV1Api(api)
+        self._core = CoreV1(api)
 
     async def read(self, namespace: str, name: str) -> Mapping[str, SecretStr]:
         """All keys of a Secret."""
         try:
             with translated():
-                secret = await self._api.read_namespaced_secret(
-                    name, namespace, _request_timeout=TIMEOUT
-                )
+                secret = await self._core.secret(namespace, name)
         except errors.NotFound:
             raise errors.SecretUnavailable(name, None, "there is no such Secret here") from None
         except errors.Forbidden:
             message = "the operator may not read it (RBAC)"
             raise errors.SecretUnavailable(name, None, message) from None
-        return {key: _decoded(name, key, value) for key, value in (secret.data or {}).items()}
+        data = secret.get("data") or {}
+        return {key: _decoded(name, key, value) for key, value in data.items()}
 
 
 class KubeConfigMaps:
     """`ConfigMaps`, by name only."""
 
     def __init__(self, api: client.ApiClient) -> None:
-        self._api = client.CoreV1Api(api)
+        self._core = CoreV1(api)
 
     async def read(self, namespace: str, name: str, owner_uid: str) -> PublishedMap | None:
         """The ConfigMap, and whether the object with that UID owns it."""
         found = await self._found(namespace, name)
         if found is None:
             return None
-        return PublishedMap(found.data or {}, _is_owned(found, owner_uid))
+        return PublishedMap(found.get("data") or {}, _is_owned(found, owner_uid))
 
     async def write(self, namespace: str, manifest: Mapping[str, Any]) -> None:
         """Create a ConfigMap, or replace the one of the same owner."""
@@ -237,49 +234,37 @@ class KubeConfigMaps:
         found = await self._found(namespace, name)
         if found is None:
             with translated():
-                await self._api.create_namespaced_config_map(
-                    namespace, cast("Any", manifest), _request_timeout=TIMEOUT
-                )
+                await self._core.create_config_map(namespace, manifest)
             return
         if not _is_owned(found, owner["uid"]):
             raise errors.Conflict(f"ConfigMap {name} is not this object's")
-        version = found.metadata.resource_version if found.metadata is not None else None
+        version = found["metadata"]["resourceVersion"]
         body = {**manifest, "metadata": {**manifest["metadata"], "resourceVersion": version}}
         with translated():
-            await self._api.replace_namespaced_config_map(
-                name, namespace, cast("Any", body), _request_timeout=TIMEOUT
-            )
+            await self._core.replace_config_map(namespace, body)
 
     async def delete(self, namespace: str, name: str, owner_uid: str) -> None:
         """Delete the ConfigMap if that object owns it."""
         found = await self._found(namespace, name)
-        if found is None or found.metadata is None or not _is_owned(found, owner_uid):
+        if found is None or not _is_owned(found, owner_uid):
             return
-        only = client.V1Preconditions(uid=found.metadata.uid)
         with suppress(errors.NotFound), translated():
-            await self._api.delete_namespaced_config_map(
-                name,
-                namespace,
-                body=client.V1DeleteOptions(preconditions=only),
-                _request_timeout=TIMEOUT,
-            )
+            await self._core.delete_config_map(namespace, name, found["metadata"]["uid"])
 
-    async def _found(self, namespace: str, name: str) -> client.V1ConfigMap | None:
+    async def _found(self, namespace: str, name: str) -> Mapping[str, Any] | None:
         try:
             with translated():
-                return await self._api.read_namespaced_config_map(
-                    name, namespace, _request_timeout=TIMEOUT
-                )
+                return await self._core.config_map(namespace, name)
         except errors.NotFound:
             return None
 
 
-def _is_owned(found: client.V1ConfigMap, uid: str) -> bool:
-    owners = found.metadata.owner_references if found.metadata is not None else None
-    return any(owner.uid == uid for owner in owners or ())
+def _is_owned(found: Mapping[str, Any], uid: str) -> bool:
+    owners = found["metadata"].get("ownerReferences") or ()
+    return any(owner["uid"] == uid for owner in owners)
 
 
-def _decoded(name: str, key: str, value: bytes | str) -> SecretStr:
+def _decoded(name: str, key: str, value: str) -> SecretStr:
     try:
         return SecretStr(base64.b64decode(value).decode())
     except (binascii.Error, UnicodeDecodeError):
@@ -289,7 +274,5 @@ def _decoded(name: str, key: str, value: bytes | str) -> SecretStr:
 async def cluster_id(api: client.ApiClient) -> str:
     """UID of the namespace `kube-system`, which is this cluster's identity."""
     with translated():
-        namespace = await client.CoreV1Api(api).read_namespace(
-            "kube-system", _request_timeout=TIMEOUT
-        )
-    return str(namespace.metadata.uid if namespace.metadata is not None else "")
+        namespace = await CoreV1(api).namespace("kube-system")
+    return str(namespace["metadata"]["uid"])

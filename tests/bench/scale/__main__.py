@@ -177,7 +177,7 @@ def restart(bench: Bench, objects: int, rounds: int) -> None:
             pause=0.5,
         )
         ours.append((Usage.of(bench.pid), time.monotonic() - began))
-    writes = sum(n for what, n in (bench.requests() - before).items() if what.split()[0] in WRITES)
+    writes = _writes(bench.requests() - before)
     cpu, rss, seconds = _medians(ours)
     go_cpu, go_rss, go_seconds = _medians(theirs)
     bench.row("restart, CPU seconds: operator", f"{cpu:.1f}")
@@ -187,6 +187,13 @@ def restart(bench: Bench, objects: int, rounds: int) -> None:
     bench.row("restart, RSS ratio", f"{rss / go_rss:.2f}", "1.3")
     bench.row("restart, seconds: operator / Go", f"{seconds:.1f} / {go_seconds:.1f}")
     bench.row("restart, writes to objects", str(writes), "0")
+
+
+def _writes(requests: Counter[str]) -> int:
+    found = {what: n for what, n in requests.items() if what.split()[0] in WRITES}
+    for what, number in sorted(found.items()):
+        print(f"        {what} {number}")
+    return sum(found.values())
 
 
 def _medians(runs: list[tuple[Usage, float]]) -> tuple[float, float, float]:
@@ -205,9 +212,7 @@ def steady(bench: Bench, seconds: float) -> None:
     time.sleep(seconds)
     used = Usage.of(bench.pid).cpu - cpu
     made = bench.calls() - calls
-    writes = sum(
-        n for what, n in (bench.requests() - requests).items() if what.split()[0] in WRITES
-    )
+    writes = _writes(bench.requests() - requests)
     bench.row(f"steady state for {seconds:.0f} s, % of a core", f"{100 * used / seconds:.2f}", "1")
     bench.row("steady state, calls to Together a minute", f"{60 * made.total() / seconds:.0f}")
     bench.row("steady state, writes to Kubernetes", str(writes), "0")

@@ -110,6 +110,9 @@ class _Maker:
             GROUP, VERSION, NAMESPACE, plural, body
         )
         status["observedGeneration"] = made["metadata"]["generation"]
+        # Messages have names in them, too.
+        own = json.dumps(status).replace(f"{NAMESPACE}-template", f"{NAMESPACE}-{name}")
+        status = json.loads(own)
         # A status that was written for another object counts for nothing.
         status["objectUID"] = made["metadata"]["uid"]
         await self._api.replace_namespaced_custom_object_status(
