@@ -159,10 +159,15 @@ class OperatorProcess:
     log: Path
     process: subprocess.Popen[bytes] | None = None
     _file: IO[bytes] | None = field(default=None, repr=False)
+    _begin: int = field(default=0, repr=False)
+    """Where the newest start's part of the log begins."""
+
+    _port: int | None = field(default=None, repr=False)
 
     def start(self) -> None:
         """Start it; the log is appended to."""
         self._file = self.log.open("ab")
+        self._begin, self._port = self._file.tell(), None
         self.process = subprocess.Popen(
             [sys.executable, "-m", "together_operator", "run"],
             env=self.environment,
@@ -207,12 +212,16 @@ class OperatorProcess:
 
     def http_port(self) -> int | None:
         """Port of probes and metrics of the newest start, from the log."""
-        for line in reversed(self.log.read_text().splitlines()):
-            with contextlib.suppress(ValueError):
-                entry = json.loads(line)
-                if isinstance(entry, dict) and entry.get("event") == "started":
-                    return int(entry["http_port"])
-        return None
+        if self._port is None and self.log.exists():
+            with self.log.open("rb") as log:
+                log.seek(self._begin)
+                for line in log:
+                    with contextlib.suppress(ValueError):
+                        entry = json.loads(line)
+                        if isinstance(entry, dict) and entry.get("event") == "started":
+                            self._port = int(entry["http_port"])
+                            break
+        return self._port
 
     def metrics(self) -> dict[str, float]:
         """Every sample of `/metrics`, by its name with labels."""
