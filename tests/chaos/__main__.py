@@ -46,6 +46,9 @@ SETTINGS = {
 LAG_SECONDS = 1.0
 """Lists at Together are as old as this, and late requests commit so much later."""
 
+WORK_SECONDS = 100.0
+"""Over which users spread their work."""
+
 CREATES = r"/(models|uploads|endpoints|deployments)$"
 Object = dict[str, Any]
 
@@ -271,8 +274,7 @@ def _prepare(stack: ExitStack, folder: Path, options: argparse.Namespace) -> tup
     environment["KUBECONFIG"] = str(kubeconfig_through(api, kubeconfig, folder / "kubeconfig"))
     operator = OperatorProcess(environment, folder / "operator.log")
     stack.enter_context(stopping(operator))
-    pause = 90.0 / max(1, 3 * options.pairs // 25)
-    users = Users(cluster, options.pairs, ("tiny/one", "tiny/two"), pause, rng)
+    users = Users(cluster, options.pairs, ("tiny/one", "tiny/two"), WORK_SECONDS, rng)
     return Storm(cluster, simulators, api, together, operator, rng), users
 
 

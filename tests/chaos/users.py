@@ -6,6 +6,7 @@ import json
 import random
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from tests.chaos.verdict import Allowed
@@ -17,16 +18,17 @@ NAMESPACE = "storm"
 BASE = "Qwen/Qwen2.5-0.5B-Instruct"
 KINDS = "custommodels,modeldeployments"
 BATCH = 25
+PEOPLE = 4
 PATIENCE_SECONDS = 300.0
 
 
 class Users(threading.Thread):
-    """Works until everything was done once; what it can't do now, it tries again.
+    """Several people at once, until everything was done once; what fails is tried again.
 
     Args:
         pairs: number of CustomModels, each with a ModelDeployment of the same name.
         repositories: two models on the hub.
-        pause: seconds between batches.
+        seconds: over which the work is spread, as long as nobody has to wait.
     """
 
     def __init__(
@@ -34,38 +36,74 @@ class Users(threading.Thread):
         cluster: ThrowawayCluster,
         pairs: int,
         repositories: tuple[str, str],
-        pause: float,
+        seconds: float,
         rng: random.Random,
     ) -> None:
         super().__init__(name="users", daemon=True)
         self.allowed = Allowed()
-        self.wanted: set[str] = set()
-        """Names of the pairs that shall be there in the end."""
-
+        names = [f"m{number:03}" for number in range(pairs)]
+        batches = [names[n : n + BATCH] for n in range(0, len(names), BATCH)]
+        own = [batches[n::PEOPLE] for n in range(PEOPLE)]
+        most = max(len(part) for part in own)
+        pause = seconds / (3 * most)
+        self._people = [
+            _User(cluster, part, repositories, pause, self.allowed, random.Random(rng.random()))
+            for part in own
+            if part
+        ]
         self.error: BaseException | None = None
+
+    @property
+    def wanted(self) -> set[str]:
+        """Names of the pairs that shall be there in the end."""
+        return set().union(*(user.wanted for user in self._people))
+
+    @property
+    def done(self) -> int:
+        """Pairs that were created or changed so far."""
+        return sum(user.done for user in self._people)
+
+    def run(self) -> None:
+        """Do all of it."""
+        with ThreadPoolExecutor(PEOPLE, "user") as threads:
+            for work in [threads.submit(user.work) for user in self._people]:
+                error = work.exception()
+                self.error = self.error or error
+
+
+class _User:
+    """One of them, with pairs that nobody else touches."""
+
+    def __init__(
+        self,
+        cluster: ThrowawayCluster,
+        batches: list[list[str]],
+        repositories: tuple[str, str],
+        pause: float,
+        allowed: Allowed,
+        rng: random.Random,
+    ) -> None:
+        self.wanted: set[str] = set()
         self.done = 0
+        self._allowed = allowed
         self._cluster = cluster
-        self._names = [f"m{number:03}" for number in range(pairs)]
+        self._batches = batches
         self._repositories = repositories
         self._pause = pause
         self._rng = rng
 
-    def run(self) -> None:
-        """Do all of it."""
-        try:
-            batches = [self._names[n : n + BATCH] for n in range(0, len(self._names), BATCH)]
-            for number, batch in enumerate(batches):
-                self._create(batch)
-                if number:
-                    self._change(batches[number - 1])
-                if number > 1:
-                    self._remove(batches[number - 2])
-            for batch in batches[-1:]:
-                self._change(batch)
-            for batch in batches[-2:]:
-                self._remove(batch)
-        except BaseException as error:  # noqa: BLE001 - told by the main thread
-            self.error = error
+    def work(self) -> None:
+        """Create, change, and remove, each batch a step after the one before."""
+        batches = self._batches
+        for number, batch in enumerate(batches):
+            self._create(batch)
+            if number:
+                self._change(batches[number - 1])
+            if number > 1:
+                self._remove(batches[number - 2])
+        self._change(batches[-1])
+        for batch in batches[-2:]:
+            self._remove(batch)
 
     def _create(self, names: list[str]) -> None:
         self._apply([m for name in names for m in self._pair(name)])
@@ -73,7 +111,7 @@ class Users(threading.Thread):
 
     def _lives(self, names: list[str]) -> None:
         for name in names:
-            self.allowed.lives[f"{NAMESPACE}-{name}"] += 1
+            self._allowed.lives[f"{NAMESPACE}-{name}"] += 1
             self.wanted.add(name)
         self._rest(len(names))
 
@@ -84,7 +122,7 @@ class Users(threading.Thread):
             model, deployment = self._pair(name)
             if number % 3 == 0:
                 model["spec"]["source"] = {"huggingFace": {"repo": self._repositories[1]}}
-                self.allowed.sources[f"{NAMESPACE}-{name}"] += 1
+                self._allowed.sources[f"{NAMESPACE}-{name}"] += 1
             elif number % 3 == 1:
                 model["spec"]["description"] = f"changed {self._rng.random()}"
             else:
