@@ -159,7 +159,7 @@ class CustomModelReconciler(Reconciler[CustomModel, Status, Observed, actions.Ac
     async def _model(self, cm: CustomModel, account: Account) -> Model | None:
         """By the id that status has, else by name."""
         settled = observed.is_settled(cm)
-        age = self.world.process.poll * 6 if settled else FRESH_SECONDS
+        age = account.models.age(self.world.process.poll * 6 if settled else FRESH_SECONDS)
         priority = Priority.POLLING if settled else Priority.INTERACTIVE
         snapshot = await account.models.read(self._since(cm, account, age), priority)
         known = cm.status.model.id if cm.status.model is not None else None
@@ -194,7 +194,7 @@ class CustomModelReconciler(Reconciler[CustomModel, Status, Observed, actions.Ac
         self, cm: CustomModel, account: Account, model_id: str
     ) -> tuple[Import, ...]:
         """Imports of the model, newest first; the one that is followed among them if it exists."""
-        since = self._since(cm, account, self.world.process.poll / 2)
+        since = self._since(cm, account, account.imports.age(self.world.process.poll / 2))
         found = (await account.imports.read(since)).find(model_id)
         last = cm.status.import_ if observed.is_import_running(cm) else None
         if last is not None and last.job_id and all(job.id != last.job_id for job in found):

@@ -217,7 +217,7 @@ class DeploymentReconciler(Reconciler[ModelDeployment, Status, Observed, actions
         """The endpoint by the id that status has, else by name; and, should the one with that id
         be another object's by its name, that name."""
         calm = observed.is_settled(md)
-        age = self.world.process.poll * 6 if calm else FRESH_SECONDS
+        age = account.endpoints.age(self.world.process.poll * 6 if calm else FRESH_SECONDS)
         # What an intent announces is looked for now: a list from before the end of the settle
         # window proves nothing.
         since = account.clock() - (age if md.status.intent is None else 0.0)
@@ -271,7 +271,7 @@ class DeploymentReconciler(Reconciler[ModelDeployment, Status, Observed, actions
             name = seen.md.spec.model
             if name is None:
                 return seen
-            age = self.world.process.poll * 6
+            age = account.models.age(self.world.process.poll * 6)
             models = await account.models.read(account.clock() - age, Priority.INTERACTIVE)
             owner, _, bare = name.rpartition("/")
             mine = models.find(bare) if owner in {"", slug} else []

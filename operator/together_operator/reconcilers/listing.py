@@ -19,6 +19,12 @@ class Identified(Protocol):
 
 T = TypeVar("T", bound=Identified)
 
+REST = 5.0
+"""A list is read again after so many times as long as its reading took, where that matters less."""
+
+LONGEST_REST = 20.0
+"""Seconds. A reading that took long because Together was away tells nothing about the next one."""
+
 
 class Snapshot(Generic[T]):
     """One reading of a list, with an index: `group` says under which word an item is looked up."""
@@ -84,6 +90,14 @@ class Listing(Generic[T]):
         self._reading: asyncio.Task[Snapshot[T]] | None = None
         self._reading_since = 0.0
         self._writes: list[tuple[float, str, T | None]] = []
+        self._took = 0.0
+
+    def age(self, least: float) -> float:
+        """How old a list may be: `least` seconds, and more where it is long.
+
+        Else a burst of new objects beside 10,000 old ones would do nothing but read 20 pages.
+        """
+        return max(least, min(REST * self._took, LONGEST_REST))
 
     async def read(self, since: float, priority: Priority = Priority.POLLING) -> Snapshot[T]:
         """A snapshot whose reading began at `since` or later."""
@@ -120,6 +134,7 @@ class Listing(Generic[T]):
     async def _read(self, priority: Priority) -> Snapshot[T]:
         began = self._reading_since
         items = await self._fetch(priority)
+        self._took = self._clock() - began
         snapshot = Snapshot(items, began, self._group)
         # What we wrote while the pages were read may be missing in them.
         self._writes = [write for write in self._writes if write[0] >= began]
