@@ -75,9 +75,24 @@ def test_a_new_revision_rolls_out_by_policy(policy: str, moves: bool) -> None:
     expect(o, says, After(0) if moves else Done())
 
 
-def test_a_model_that_is_not_ready_leaves_what_runs() -> None:
+def test_a_model_that_is_not_ready_leaves_what_runs_and_is_waited_for() -> None:
+    """What serves is not what the spec asks for: to call that Ready would be a lie."""
     o = look(object_serving_a(), old(), model=model(ready=False))
+    waiting = ("reconciling", "WaitingForModel", "RolledOut")
+    expect(o, waiting, After(PROCESS.backoff.cap))
+
+
+def test_the_model_that_serves_may_be_imported_anew() -> None:
+    md = object_serving_a({"modelRef": {"name": "a"}})
+    o = look(md, old(), model=model("a", ready=False))
     expect(o, ("ready", "Ready", ""), Done())
+
+
+def test_a_model_that_fails_leaves_what_runs_and_says_so() -> None:
+    failed = model(ready=False)
+    status = failed.status.model_copy(update={"phase": "Failed"})
+    o = look(object_serving_a(), old(), model=failed.model_copy(update={"status": status}))
+    expect(o, ("stalled", "ModelFailed", "RolledOut"), Done())
 
 
 def test_a_price_that_changes_moves_nobody() -> None:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from together_operator.api.v1alpha1 import (
+    CustomModelPhase,
     RolloutPhase,
     RolloutStatus,
     RolloutStrategy,
@@ -26,9 +27,12 @@ from together_operator.domain.deployment.status import ROLL, busy, planned
 from together_operator.domain.deployment.target import (
     Target,
     attempt_digest,
+    served_model,
     wanted_target,
 )
+from together_operator.domain.names import remote_name
 from together_operator.domain.outcome import After
+from together_operator.domain.plan import is_deleting
 from together_operator.domain.together import (
     DeploymentState,
     NewDeployment,
@@ -90,6 +94,9 @@ def unmet(o: Observed) -> Situation | None:
 
     What serves goes on, and is still scaled.
     """
+    waiting = _model_to_come(o)
+    if waiting is not None:
+        return waiting
     wanted = wanted_target(o)
     if isinstance(wanted, NoChoice):
         return Situation(Health.STALLED, Reason.NO_CONFIG, wanted.message, ROLL)
@@ -108,6 +115,27 @@ def unmet(o: Observed) -> Situation | None:
         return Situation(Health.PAUSED, Reason.ROLLOUT_PAUSED, message, ROLL)
     problem = too_dear_beside(o, another) or refusal(o, another, _replicas_to_start(o, another))
     return replace(problem, stage=ROLL) if problem is not None else None
+
+
+def _model_to_come(o: Observed) -> Situation | None:
+    """The spec names another model than the one that serves, and that one is not ready yet."""
+    known, model = o.md.status.model, o.model
+    if o.md.spec.model_ref is None or known is None or o.deployment is None or o.replicas == 0:
+        return None
+    if model is None or is_deleting(model) or served_model(o) is not None:
+        return None
+    meta, record = model.metadata, model.status.model
+    wanted = model.spec.model_name or remote_name(meta.namespace, meta.name)
+    same_name = (known.name or "").rpartition("/")[2] == wanted
+    if record.id == known.id if record is not None and record.id else same_name:
+        return None  # it is the one that serves, and is imported anew
+    ready = next((c for c in model.status.conditions if c.type == "Ready"), None)
+    words = f": {ready.message}" if ready is not None and ready.message else ""
+    if model.status.phase == CustomModelPhase.FAILED:
+        message = f"CustomModel {meta.name} can't become ready{words}"
+        return Situation(Health.STALLED, Reason.MODEL_FAILED, message, ROLL)
+    message = f"CustomModel {meta.name} is not ready yet{words}"
+    return Situation(Health.PROGRESSING, Reason.WAITING_FOR_MODEL, message, ROLL)
 
 
 def due(o: Observed) -> NewDeployment | None:
