@@ -20,6 +20,7 @@ KINDS = "custommodels,modeldeployments"
 BATCH = 25
 PEOPLE = 4
 PATIENCE_SECONDS = 300.0
+RETRY_SECONDS = 1.0
 
 
 class Users(threading.Thread):
@@ -161,7 +162,7 @@ class _User:
             except KubectlError:
                 if time.monotonic() > deadline:
                     raise
-                time.sleep(1)
+                time.sleep(RETRY_SECONDS)
             else:
                 return
 
