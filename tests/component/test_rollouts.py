@@ -98,13 +98,73 @@ async def test_recreate_never_has_two_deployments(together_sim: TogetherSimulato
     served.spec(modelRef={"name": "b"})
     await has_moved(served, before)
 
+    assert most_at_once(together_sim) == 1
+    assert not [entry for entry in together_sim.audit() if entry.resource == "rollout"]
+
+
+def most_at_once(sim: TogetherSimulator) -> int:
+    """The most deployments that there ever were."""
     there: set[str] = set()
-    for entry in together_sim.audit():
+    most = 0
+    for entry in sim.audit():
         if entry.resource == "deployment" and entry.committed:
             there = there | {entry.id} if entry.method == "POST" else there
             there = there - {entry.id} if entry.method == "DELETE" else there
-            assert len(there) <= 1
-    assert not [entry for entry in together_sim.audit() if entry.resource == "rollout"]
+            most = max(most, len(there))
+    return most
+
+
+@pytest.mark.parametrize("outcome", ["failed", "degraded"])
+async def test_recreate_makes_the_old_one_again_when_the_new_one_fails(
+    together_sim: TogetherSimulator, outcome: str
+) -> None:
+    served, before = await serving(together_sim, RECREATE)
+    # The first start after the change is that of the new one.
+    rule = {"outcome": outcome, "message": "weights do not fit", "count": 1}
+    together_sim.behave(deployments=[rule])
+
+    served.spec(modelRef={"name": "b"})
+    await served.shows("RolloutFailed", "weights do not fit", "CUDA out of memory", "serves again")
+    for _ in range(5):
+        await served.reconcile()
+
+    assert created(together_sim) == 3
+    assert most_at_once(together_sim) == 1
+    after = served.status
+    assert after["model"] == before["model"]
+    assert after["deployment"]["name"] == before["deployment"]["name"]
+    assert (after["rollout"]["phase"], after["rollout"]["source"]["modelName"]) == (
+        "Failed",
+        "acme/a",
+    )
+    await has_all_traffic(served, after)
+    assert served.condition("Routed")["status"] == "True"
+
+    served.spec(replicas=2)
+    await served.shows("RolloutFailed")
+    assert served.status["readyReplicas"] == 2
+    served.spec(modelRef={"name": "a"})
+    assert "rollout" not in await served.ready()
+    assert created(together_sim) == 3, "the old manifest changes nothing any more"
+    served.spec(modelRef={"name": "b"})
+    await has_moved(served, before)
+
+
+async def test_recreate_with_two_bad_models_in_turn_comes_back_to_the_good_one(
+    together_sim: TogetherSimulator,
+) -> None:
+    served, before = await serving(together_sim, RECREATE)
+    together_sim.behave(deployments=[{"outcome": "failed", "count": 2}])
+    served.spec(modelRef={"name": "b"})
+    await served.until(lambda s: s.get("deployment", {}).get("state") == "PROVISIONING", "begun")
+
+    # Changed while the first one starts, which would have failed.
+    served.spec(hardware={"gpu": "nvidia-h100-80gb"})
+    await served.shows("RolloutFailed", "serves again")
+
+    assert served.status["model"] == before["model"]
+    assert served.status["deployment"]["hardware"] == before["deployment"]["hardware"]
+    await has_all_traffic(served, served.status)
 
 
 async def test_two_are_billed_during_a_change_and_status_says_so(

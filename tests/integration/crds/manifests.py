@@ -288,6 +288,13 @@ DEPLOYMENT_STATUS: Final[Manifest] = _BOOKKEEPING | {
         "digest": "0123456789",
         "target": {"id": "dep_2", "name": "support-2", "state": "SCALING"},
         "model": {"id": "ml_1", "name": "acme/model", "revision": "rv_2"},
+        "source": {
+            "model": "projects/proj_1/models/ml_1/revisions/rv_1",
+            "modelName": "acme/model",
+            "config": "projects/proj_platform/configs/cr_1",
+            "hardware": "1xnvidia-h100-80gb",
+            "request": "0123456789",
+        },
         "id": "rol_1",
         "state": "RUNNING",
         "step": 1,

@@ -178,6 +178,24 @@ def test_a_model_that_does_not_start_returns_to_the_old_one_by_itself(
     serves_alone(chats, found["status"])
 
 
+def test_recreate_makes_the_old_one_again_when_the_new_one_fails(chats: Workspace) -> None:
+    before = serving(chats, RECREATE)
+    chats.simulators.behave(deployments=[{"outcome": "failed", "message": "weights do not fit"}])
+
+    with measured(chats, RECREATE, before) as change:
+        chats.patch(DEPLOYMENT, "serve", modelRef={"name": "second"})
+        found = chats.shows(
+            DEPLOYMENT, "serve", "RolloutFailed", "weights do not fit", "serves again"
+        )
+        change.outcome = "a model that fails: the old serves"
+
+    assert found["status"]["model"] == before["model"]
+    assert found["status"]["deployment"]["name"] == before["deployment"]["name"]
+    serves_alone(chats, found["status"])
+    assert CHANGES[-1].at_once == 1
+    assert CHANGES[-1].ratio <= 1
+
+
 def test_a_canary_whose_gate_trips_returns_and_the_old_manifest_ends_the_matter(
     chats: Workspace,
 ) -> None:

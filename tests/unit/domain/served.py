@@ -10,14 +10,21 @@ from tests.unit.domain.situations import NOW, PROCESS, told
 
 from together_operator.api.v1alpha1 import (
     CustomModel,
+    DeploymentSource,
     ModelDeployment,
     RolloutPhase,
     RolloutStatus,
+    RolloutStrategy,
 )
 from together_operator.domain.deployment import decide
 from together_operator.domain.deployment.actions import DeploymentPlan
 from together_operator.domain.deployment.observed import Observed
-from together_operator.domain.deployment.target import Target, attempt_digest, wanted_target
+from together_operator.domain.deployment.target import (
+    Target,
+    asked_target,
+    attempt_digest,
+    wanted_target,
+)
 from together_operator.domain.outcome import Outcome
 from together_operator.domain.plan import FINALIZER
 from together_operator.domain.together import (
@@ -170,6 +177,32 @@ def begun(o: Observed, phase: RolloutPhase = RolloutPhase.RUNNING, **fields: Any
         **fields,
     )
     status = o.md.status.model_copy(update={"rollout": progress})
+    return replace(o, md=o.md.model_copy(update={"status": status}))
+
+
+SOURCE = DeploymentSource(
+    model="projects/proj_1/models/ml_a/revisions/rv_1",
+    model_name="acme/a",
+    config=SMALL.resource,
+    hardware=SMALL.instance_type,
+)
+"""What the old deployment can be made again from."""
+
+
+def replaced_by_b(o: Observed, phase: RolloutPhase = RolloutPhase.REPLACING) -> Observed:
+    """The same when status has the change by Recreate to what the spec asks for."""
+    asked, spec = asked_target(o), o.md.spec
+    assert isinstance(asked, Target)
+    noted = RolloutStatus(
+        phase=phase,
+        strategy=RolloutStrategy.RECREATE,
+        digest=attempt_digest(asked, spec),
+        target=asked.record,
+        model=asked.served.status,
+        source=SOURCE,
+        message="b failed: out of memory",
+    )
+    status = o.md.status.model_copy(update={"rollout": noted})
     return replace(o, md=o.md.model_copy(update={"status": status}))
 
 

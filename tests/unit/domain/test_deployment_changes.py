@@ -11,6 +11,7 @@ from tests.unit.domain.served import (
     NEW,
     OLD,
     SMALL,
+    SOURCE,
     begun,
     expect,
     look,
@@ -18,6 +19,7 @@ from tests.unit.domain.served import (
     new,
     object_serving_a,
     old,
+    replaced_by_b,
     target_of,
 )
 from tests.unit.domain.situations import PROCESS, SOON
@@ -32,6 +34,7 @@ from together_operator.domain.deployment.changing import due
 from together_operator.domain.outcome import After, Done
 from together_operator.domain.together import InstanceType
 
+RECREATE = {"rollout": {"strategy": "Recreate"}}
 ROLLING_OUT = ("reconciling", "RollingOut", "RolledOut")
 PAUSED = {"rollout": {"paused": True}}
 
@@ -157,9 +160,60 @@ def test_what_is_due_is_asked_about_before_it_begins_and_not_again() -> None:
 def test_recreate_takes_the_old_one_down_first(
     deployment: Any, traffic: Any, outcome: After, action: Any
 ) -> None:
-    md = object_serving_a({"rollout": {"strategy": "Recreate"}})
-    o = look(md, deployment, traffic=traffic)
+    o = replaced_by_b(look(object_serving_a(RECREATE), deployment, traffic=traffic))
     expect(o, ("reconciling", "Replacing", "RolledOut"), outcome, action)
+
+
+def test_what_recreate_replaces_is_noted_before_it_goes() -> None:
+    o = look(object_serving_a(RECREATE), old())
+
+    plan = expect(o, ("reconciling", "Replacing", "RolledOut"), After(0))
+
+    noted = plan.status.rollout
+    assert noted is not None
+    assert noted.source == SOURCE
+    assert (noted.phase, noted.target.name) == (RolloutPhase.REPLACING, target_of(o).name)
+
+
+def test_another_change_in_the_middle_keeps_what_served_last() -> None:
+    o = replaced_by_b(look(object_serving_a(RECREATE), old("STOPPING", 0, max_replicas=0)))
+    spec = o.md.spec.model_copy(update={"config": LARGE.id})
+    o = replace(o, md=o.md.model_copy(update={"spec": spec}))
+
+    plan = expect(o, ("reconciling", "Replacing", "RolledOut"), After(0))
+
+    noted = plan.status.rollout
+    assert noted is not None
+    assert (noted.source, noted.target.config) == (SOURCE, LARGE.id)
+
+
+@pytest.mark.parametrize(
+    ("deployment", "spec"),
+    [
+        (replace(old(), model=""), {}),
+        (replace(old(), config="cr_small"), {}),
+        (old(), {"placement": {"regions": ["us"]}}),
+        (old("DEGRADED", 0), {}),
+    ],
+    ids=["no model is told (v1)", "no config is told", "another placement", "it does not serve"],
+)
+def test_what_can_not_be_made_again_is_not_noted(deployment: Any, spec: Any) -> None:
+    o = look(object_serving_a({**RECREATE, **spec}), deployment)
+    if not deployment.model:  # only status knows what it is, then
+        record = o.md.status.deployment
+        assert record is not None
+        known = record.model_copy(update={"request": "0123456789"})
+        status = o.md.status.model_copy(update={"deployment": known})
+        o = replace(o, md=o.md.model_copy(update={"status": status}))
+
+    plan = expect(
+        o,
+        ("reconciling", "Replacing", "RolledOut"),
+        After(SOON),
+        ScaleDeployment("ep_1", OLD, 0),
+    )
+
+    assert plan.status.rollout is None
 
 
 def test_one_that_does_not_serve_is_replaced_with_every_strategy() -> None:

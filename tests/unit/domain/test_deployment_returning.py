@@ -9,6 +9,8 @@ import pytest
 from tests.unit.domain.served import (
     NEW,
     OLD,
+    SMALL,
+    SOURCE,
     begun,
     expect,
     look,
@@ -16,18 +18,23 @@ from tests.unit.domain.served import (
     new,
     object_serving_a,
     old,
+    replaced_by_b,
     rollout,
+    target_of,
 )
-from tests.unit.domain.situations import SOON
+from tests.unit.domain.situations import NOW, SOON
 
 from together_operator.api.v1alpha1 import RolloutPhase
+from together_operator.domain.deployment import decide
 from together_operator.domain.deployment.actions import (
     ActOnRollout,
+    CreateDeployment,
     DeleteDeployment,
     DeleteRollout,
     ScaleDeployment,
     SetTraffic,
 )
+from together_operator.domain.deployment.observed import Observed
 from together_operator.domain.outcome import After, Done
 from together_operator.domain.together import TrafficShare
 from together_operator.domain.together_rollouts import RolloutVerb
@@ -177,3 +184,77 @@ def test_what_was_given_up_leaves_no_trace() -> None:
     o = begun(look(object_serving_a(), old()), RolloutPhase.CANCELING, message="changed")
     plan = expect(o, ("reconciling", "CancelingRollout", "RolledOut"), After(0))
     assert plan.status.rollout is None
+
+
+# Recreate.
+
+RECREATE = {"rollout": {"strategy": "Recreate"}}
+
+
+def in_place_of_a(state: str, ready: int = 0, phase: Any = RolloutPhase.REPLACING) -> Observed:
+    """The deployment of model b, which Recreate has put in the place of that of model a."""
+    o = look(object_serving_a(RECREATE), old())
+    target = new(o, state, ready, message="out of memory", max_replicas=1)
+    record = target_of(o).record.model_copy(update={"id": target.id})
+    model = target_of(o).served.status
+    status = o.md.status.model_copy(update={"deployment": record, "model": model})
+    o = replace(o, md=o.md.model_copy(update={"status": status}), deployments=(target,))
+    return replaced_by_b(o, phase)
+
+
+@pytest.mark.parametrize("state", ["FAILED", "DEGRADED"])
+def test_what_fails_in_the_place_of_another_gives_way_to_it(state: str) -> None:
+    plan = expect(in_place_of_a(state), BACK, After(0))
+
+    failed = plan.status.rollout
+    assert failed is not None
+    assert (failed.phase, failed.source) == (RolloutPhase.FAILED, SOURCE)
+    assert "out of memory" in (failed.message or "")
+
+
+@pytest.mark.parametrize("state", ["PROVISIONING", "SCALING"])
+def test_what_starts_in_the_place_of_another_is_followed(state: str) -> None:
+    plan = decide(in_place_of_a(state), NOW)
+
+    assert plan.status.rollout is not None, "it may still fail"
+    assert plan.status.rollout.phase == RolloutPhase.REPLACING
+
+
+def test_what_serves_in_the_place_of_another_has_replaced_it() -> None:
+    o = in_place_of_a("READY", 1)
+    assert o.endpoint is not None
+    o = replace(o, endpoint=replace(o.endpoint, traffic=(TrafficShare(NEW, 100.0),)))
+
+    assert decide(o, NOW).status.rollout is None
+
+
+def test_what_failed_is_taken_down_and_what_served_before_is_made_again() -> None:
+    failed = in_place_of_a("FAILED", phase=RolloutPhase.FAILED)
+    replacing = ("reconciling", "Replacing", "RolledOut")
+    expect(failed, replacing, After(SOON), DeleteDeployment("ep_1", NEW))
+
+    status = failed.md.status.model_copy(update={"deployment": None})
+    nothing = replace(failed, deployments=(), md=failed.md.model_copy(update={"status": status}))
+    made = decide(nothing, NOW).action
+
+    assert isinstance(made, CreateDeployment)
+    assert (made.new.model, made.new.config) == (SOURCE.model, SOURCE.config)
+    assert made.model.name == "acme/a"
+    assert made.record.hardware == SMALL.instance_type
+
+
+def test_what_serves_again_says_why_and_is_kept_until_something_else_is_asked_for() -> None:
+    told = ("stalled", "RolloutFailed", "RolledOut")
+    o = replaced_by_b(look(object_serving_a(RECREATE), old()), RolloutPhase.FAILED)
+
+    plan = expect(o, told, Done())
+
+    assert plan.status.rollout is not None
+    ready = next(c for c in plan.status.conditions if c.type == "Ready")
+    assert "b failed: out of memory. " in ready.message
+    assert "serves again" in ready.message
+    other = object_serving_a({**RECREATE, "modelRef": {"name": "a"}})
+    md = other.model_copy(
+        update={"status": other.status.model_copy(update={"rollout": o.md.status.rollout})}
+    )
+    assert decide(look(md, old()), NOW).status.rollout is None, "the old manifest"

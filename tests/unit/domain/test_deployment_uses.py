@@ -31,6 +31,7 @@ def _body(status: dict[str, Any] | None = None, **spec: Any) -> dict[str, Any]:
         ({"deployment": RUNNING, "previous": STOPPED}, ["ml_a"]),
         ({"deployment": RUNNING, "rollout": {"target": TARGET}}, ["ml_a", "ml_b"]),
         ({"deployment": RUNNING, "rollout": {"target": {"model": "ml_b"}}}, ["ml_a"]),
+        ({"rollout": {"source": {"model": "projects/p/models/ml_a/revisions/rv_1"}}}, ["ml_a"]),
         ({"deployment": RUNNING, "objectUID": "uid-1"}, ["ml_a"]),
         ({"deployment": RUNNING, "objectUID": "uid-of-another"}, []),
     ],

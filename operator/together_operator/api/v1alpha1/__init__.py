@@ -54,6 +54,7 @@ from together_operator.api.v1alpha1.pod import (
 from together_operator.api.v1alpha1.rollout import (
     Canary,
     CanaryStep,
+    DeploymentSource,
     DeploymentStatus,
     Gate,
     GateMetric,
@@ -124,6 +125,7 @@ __all__ = [
     "CustomModelSpec",
     "CustomModelStatus",
     "DeletionPolicy",
+    "DeploymentSource",
     "DeploymentStatus",
     "DriftPolicy",
     "EndpointStatus",

@@ -224,7 +224,7 @@ class Rollout(ApiModel):
         description="BlueGreen: all traffic moves at once when the new deployment is ready; both "
         "are billed meanwhile. Canary: traffic moves in steps. Rolling: replica by replica. "
         "Recreate: the old one is deleted first, so that two are never billed, and the endpoint "
-        "does not answer meanwhile.",
+        "does not answer meanwhile; if the new one fails, the old one is made again.",
     )
     paused: bool = Field(
         default=False,
@@ -240,6 +240,7 @@ class RolloutPhase(StrEnum):
     """Where a change stands."""
 
     PREPARING = "Preparing"
+    REPLACING = "Replacing"
     RUNNING = "Running"
     PAUSED = "Paused"
     CANCELING = "Canceling"
@@ -272,11 +273,28 @@ class DeploymentStatus(ApiModel):
     )
 
 
+class DeploymentSource(ApiModel):
+    """What a deployment was made from, so that it can be made again."""
+
+    model: str = Field(
+        description="The model at Together, projects/<project>/models/<id>/revisions/<id>."
+    )
+    model_name: str | None = Field(default=None, description="Name of that model.")
+    config: str = Field(description="The config at Together, projects/<project>/configs/<id>.")
+    hardware: str = Field(
+        description="Hardware of one replica, <count>x<accelerator>, such as 1xnvidia-h100-80gb."
+    )
+    request: str | None = Field(
+        default=None, description="Digest of what the spec said when it was made."
+    )
+
+
 class RolloutStatus(ApiModel):
     """A change to another deployment: under way, or failed and not to be repeated."""
 
     phase: RolloutPhase = Field(
-        description="Preparing, Running, Paused, Canceling (the spec changed meanwhile), Returning "
+        description="Preparing, Replacing (Recreate: the old one goes first), Running, Paused, "
+        "Canceling (the spec changed meanwhile), Returning "
         "(it failed, and traffic goes back), or Failed (the old deployment serves again, and this "
         "target is not tried again until the spec asks for another one)."
     )
@@ -284,6 +302,10 @@ class RolloutStatus(ApiModel):
     digest: str = Field(description="Digest of the target and of spec.rollout.")
     target: DeploymentStatus = Field(description="The deployment that traffic shall go to.")
     model: ModelStatus | None = Field(default=None, description="The model of the target.")
+    source: DeploymentSource | None = Field(
+        default=None,
+        description="What was replaced by Recreate, and is made again if the target fails.",
+    )
     id: str | None = Field(default=None, description="Id of the rollout at Together (rol_...).")
     state: str | None = Field(
         default=None, description="Together's state of it, such as RUNNING or SYSTEM_PAUSED."

@@ -26,14 +26,19 @@ from together_operator.domain.deployment.removal import taking_down
 from together_operator.domain.deployment.status import ROLL, busy, planned
 from together_operator.domain.deployment.target import (
     Target,
+    asked_target,
     attempt_digest,
+    failure_of,
+    replaced_in_vain,
     served_model,
+    source_of,
     wanted_target,
 )
 from together_operator.domain.names import remote_name
 from together_operator.domain.outcome import After
 from together_operator.domain.plan import is_deleting
 from together_operator.domain.together import (
+    Deployment,
     DeploymentState,
     NewDeployment,
 )
@@ -63,12 +68,40 @@ def replacing(o: Observed, now: datetime) -> DeploymentPlan | None:
     current, endpoint, wanted = o.deployment, o.endpoint, _another(o)
     if wanted is None or current is None or endpoint is None or unmet(o) is not None:
         return None
-    if o.md.spec.rollout.strategy != RolloutStrategy.RECREATE and current.ready_replicas > 0:
+    recreates = o.md.spec.rollout.strategy == RolloutStrategy.RECREATE
+    if not recreates and current.ready_replicas > 0:
         return None
+    noted = _noted(o, now, current, wanted) if recreates else None
+    if noted is not None:
+        say = busy(ROLL, Reason.REPLACING, f"Recreate with {wanted.name} begins")
+        status = o.md.status.model_copy(update={"rollout": noted, "startup": ()})
+        return planned(o, now, say, After(0), status=status)
     step = taking_down(endpoint, [current])
     say = busy(ROLL, Reason.REPLACING, f"{step.words}, to put {wanted.name} in its place")
     wait = 0.0 if step.at_once else o.process.soon
     return planned(o, now, say, After(wait), step.action)
+
+
+def _noted(o: Observed, now: datetime, current: Deployment, wanted: Target) -> RolloutStatus | None:
+    """What has to be in status before the old one goes, so that it can come back; None: it is."""
+    asked, known = asked_target(o), o.replacement
+    if wanted != asked or (known is not None and known.target.name == wanted.name):
+        return None  # it comes back, or is on its way out
+    serves = current.state in _SERVING and current.ready_replicas > 0
+    source = known.source if known is not None else None
+    if source is None and serves:
+        source = source_of(o, current, wanted)
+    if source is None:
+        return None
+    return RolloutStatus(
+        phase=RolloutPhase.REPLACING,
+        strategy=RolloutStrategy.RECREATE,
+        digest=attempt_digest(wanted, o.md.spec),
+        target=wanted.record,
+        model=wanted.served.status,
+        source=source,
+        started_at=now,
+    )
 
 
 def changing(o: Observed, now: datetime) -> DeploymentPlan | None:
@@ -100,17 +133,14 @@ def unmet(o: Observed) -> Situation | None:
     wanted = wanted_target(o)
     if isinstance(wanted, NoChoice):
         return Situation(Health.STALLED, Reason.NO_CONFIG, wanted.message, ROLL)
-    another = _another(o)
+    another, asked = _another(o), asked_target(o)
+    comes_back = replaced_in_vain(o, asked) is not None
+    failed = failure_of(o, asked)
+    if failed is not None and o.deployment is not None and comes_back == (another is None):
+        return _was_in_vain(o, failed)
     if another is None:
         return None
-    failed = o.md.status.rollout
-    if failed is not None and failed.digest == attempt_digest(another, o.md.spec):
-        message = (
-            f"{(failed.message or '').rstrip('.')}. {name_of(o.deployment)} serves again. It is "
-            "not tried again until the spec asks for something else."
-        )
-        return Situation(Health.STALLED, Reason.ROLLOUT_FAILED, message, ROLL)
-    if o.md.spec.rollout.paused:
+    if o.md.spec.rollout.paused and not comes_back:
         message = f"spec.rollout.paused is true: the change to {another.name} does not begin."
         return Situation(Health.PAUSED, Reason.ROLLOUT_PAUSED, message, ROLL)
     problem = too_dear_beside(o, another) or refusal(o, another, _replicas_to_start(o, another))
@@ -136,6 +166,14 @@ def _model_to_come(o: Observed) -> Situation | None:
         return Situation(Health.STALLED, Reason.MODEL_FAILED, message, ROLL)
     message = f"CustomModel {meta.name} is not ready yet{words}"
     return Situation(Health.PROGRESSING, Reason.WAITING_FOR_MODEL, message, ROLL)
+
+
+def _was_in_vain(o: Observed, failed: RolloutStatus) -> Situation:
+    message = (
+        f"{(failed.message or '').rstrip('.')}. {name_of(o.deployment)} serves again. It is "
+        "not tried again until the spec asks for something else."
+    )
+    return Situation(Health.STALLED, Reason.ROLLOUT_FAILED, message, ROLL)
 
 
 def due(o: Observed) -> NewDeployment | None:

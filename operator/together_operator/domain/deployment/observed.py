@@ -192,9 +192,17 @@ class Observed:
 
     @property
     def progress(self) -> RolloutStatus | None:
-        """The change that is under way, if status knows of one."""
+        """The change with both deployments that is under way, if status knows of one."""
         rollout = self.md.status.rollout
-        return rollout if rollout is not None and rollout.phase != RolloutPhase.FAILED else None
+        alone = {RolloutPhase.FAILED, RolloutPhase.REPLACING}
+        return rollout if rollout is not None and rollout.phase not in alone else None
+
+    @property
+    def replacement(self) -> RolloutStatus | None:
+        """The change by Recreate that is under way, if status knows of one."""
+        rollout = self.md.status.rollout
+        replaces = rollout is not None and rollout.phase is RolloutPhase.REPLACING
+        return rollout if replaces else None
 
     @property
     def target(self) -> Deployment | None:

@@ -27,6 +27,8 @@ from together_operator.domain.deployment.startup import told_by
 from together_operator.domain.deployment.status import ROLL, busy, planned
 from together_operator.domain.deployment.target import (
     Target,
+    asked_target,
+    attempt_digest,
     wanted_target,
 )
 from together_operator.domain.outcome import After
@@ -74,6 +76,38 @@ def leaving(o: Observed, now: datetime) -> DeploymentPlan | None:
     return None
 
 
+def replaced_by_a_failure(o: Observed, now: datetime) -> DeploymentPlan | None:
+    """The row for what Recreate put in the place of another, and which fails: bring that back."""
+    replacement, current = o.replacement, o.deployment
+    asked = asked_target(o)
+    if replacement is None or current is None or not isinstance(asked, Target) or o.replicas == 0:
+        return None
+    if replacement.target.name != asked.name or not asked.is_met_by(o, current):
+        return None
+    why = _failure_of(o, current)
+    if why is None:
+        return None
+    say = busy(ROLL, Reason.ROLLING_BACK, f"{why}: back to what served before")
+    update = {
+        "phase": RolloutPhase.FAILED,
+        "digest": attempt_digest(asked, o.md.spec),
+        "message": why[:_MAX_CAUSE],
+    }
+    status = o.md.status.model_copy(update={"rollout": replacement.model_copy(update=update)})
+    return planned(o, now, say, After(0), status=status)
+
+
+def _failure_of(o: Observed, deployment: Deployment) -> str | None:
+    """Why a deployment can't be used, in Together's words; None as long as it may become good."""
+    if deployment.state is DeploymentState.FAILED:
+        words = told_by(deployment, o.events) or "Together gave no reason"
+        return f"{deployment.name} failed: {words}"
+    crashing = deployment.state is DeploymentState.DEGRADED and deployment.ready_replicas == 0
+    if crashing and waits_for_capacity(o, deployment) is None:
+        return f"{deployment.name} is degraded: {told_by(deployment, o.events)}"
+    return None
+
+
 def _leave(
     o: Observed, now: datetime, progress: RolloutStatus, phase: RolloutPhase, why: str
 ) -> DeploymentPlan:
@@ -88,15 +122,9 @@ def _cause(o: Observed) -> str | None:
     target = o.target
     if target is None:
         return None
-    if target.state is DeploymentState.FAILED:
-        words = told_by(target, o.events) or "Together gave no reason"
-        return f"{target.name} failed: {words}"
     rollout = rollout_to(o, target)
-    if rollout is None:
-        crashing = target.state is DeploymentState.DEGRADED and target.ready_replicas == 0
-        if crashing and waits_for_capacity(o, target) is None:
-            return f"{target.name} is degraded: {told_by(target, o.events)}"
-        return None
+    if rollout is None or target.state is DeploymentState.FAILED:
+        return _failure_of(o, target)
     words = rollout.message.rstrip(".")
     if rollout.state is RolloutState.CANCELED:
         return f"Rollout {rollout.id} was canceled at Together: {words or 'no reason was given'}"

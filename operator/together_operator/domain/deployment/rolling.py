@@ -33,7 +33,7 @@ from together_operator.domain.deployment.pair import (
     with_progress,
 )
 from together_operator.domain.deployment.preflight import waits_for_capacity
-from together_operator.domain.deployment.returning import going_back, leaving
+from together_operator.domain.deployment.returning import going_back, leaving, replaced_by_a_failure
 from together_operator.domain.deployment.rollout_spec import new_rollout
 from together_operator.domain.deployment.scaling import change_of, wanted_scaling
 from together_operator.domain.deployment.startup import told_by
@@ -315,6 +315,7 @@ ROLLING_ROWS: tuple[Callable[[Observed, datetime], DeploymentPlan | None], ...] 
     following,
     preparing,
     tidying,
+    replaced_by_a_failure,
     replacing,
     changing,
 )

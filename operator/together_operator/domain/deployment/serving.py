@@ -41,7 +41,13 @@ from together_operator.domain.deployment.status import (
     planned,
     stalled,
 )
-from together_operator.domain.deployment.target import Target, is_calm, wanted_target
+from together_operator.domain.deployment.target import (
+    Target,
+    asked_target,
+    is_calm,
+    replaced_in_vain,
+    wanted_target,
+)
 from together_operator.domain.outcome import After, Done
 from together_operator.domain.plan import Plan
 from together_operator.domain.together import Deployment, DeploymentState, Endpoint, TrafficShare
@@ -273,8 +279,11 @@ def _followed(o: Observed, deployment: Deployment, wanted: Scaling) -> ModelDepl
             seen |= {"request": target.request, "revision": target.served.revision}
         record = record.model_copy(update=seen)
     starting = o.starting is not None
-    # A failure is kept for as long as the spec asks for what has failed.
-    rollout = None if met else status.rollout
+    # A failure is kept for as long as the spec asks for what has failed, and what was replaced
+    # until its successor serves.
+    comes = o.replacement is not None and not _serves(o, deployment)
+    failed = replaced_in_vain(o, asked_target(o)) is not None
+    rollout = status.rollout if not met or comes or failed else None
     cents = price_of(o, deployment)
     endpoint = status.endpoint
     if endpoint is not None and o.endpoint is not None:
@@ -295,6 +304,11 @@ def _followed(o: Observed, deployment: Deployment, wanted: Scaling) -> ModelDepl
             "selector": f"together.ai/modeldeployment={o.md.metadata.name}",
         }
     )
+
+
+def _serves(o: Observed, deployment: Deployment) -> bool:
+    ready = deployment.state in _SERVING and deployment.ready_replicas > 0
+    return ready and o.endpoint is not None and _is_routed(o.endpoint, deployment)
 
 
 def _asked(o: Observed, deployment: Deployment, wanted: Scaling) -> ScalingStatus | None:

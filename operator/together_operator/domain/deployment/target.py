@@ -8,11 +8,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from together_operator.api.v1alpha1 import (
+    DeploymentSource,
     DeploymentStatus,
     ModelDeployment,
     ModelDeploymentSpec,
     PlacementConstraint,
     RevisionPolicy,
+    RolloutPhase,
+    RolloutStatus,
 )
 from together_operator.domain.deployment.hardware import NoChoice, choose
 from together_operator.domain.deployment.observed import (
@@ -184,6 +187,63 @@ def needs_configs(o: Observed) -> bool:
 
 
 def wanted_target(o: Observed) -> Target | NoChoice | None:
+    """What shall serve; None as long as the model is not there or not ready.
+
+    That is what the spec asks for, unless just that has failed in the place of what it replaced.
+    """
+    asked = asked_target(o)
+    return replaced_in_vain(o, asked) or asked
+
+
+def failure_of(o: Observed, asked: Target | NoChoice | None) -> RolloutStatus | None:
+    """What status has of a change to just this target that failed."""
+    rollout = o.md.status.rollout
+    if rollout is None or rollout.phase is not RolloutPhase.FAILED:
+        return None
+    if not isinstance(asked, Target) or rollout.digest != attempt_digest(asked, o.md.spec):
+        return None
+    return rollout
+
+
+def replaced_in_vain(o: Observed, asked: Target | NoChoice | None) -> Target | None:
+    """What served before Recreate put something in its place that failed; None: it was not so."""
+    failed = failure_of(o, asked)
+    if failed is None or failed.source is None or not isinstance(asked, Target):
+        return None
+    source = failed.source
+    config = _config_of(source.config, source.hardware)
+    if config is None:
+        return None
+    _, project, _, model_id, *revision = source.model.split("/")
+    served = ServedModel(
+        id=model_id,
+        name=source.model_name or "",
+        project_id=project,
+        revision=revision[1] if len(revision) > 1 else None,
+    )
+    prices = {kind.name: kind.cents_per_hour for kind in o.instance_types}
+    name = _name_of(o, served, config, asked.placement)
+    cents = prices.get(config.instance_type)
+    return Target(name, served, config, cents, source.request or "", asked.placement)
+
+
+def source_of(o: Observed, current: Deployment, wanted: Target) -> DeploymentSource | None:
+    """What `current` can be made again from; None where that is not known."""
+    record, model = o.md.status.deployment, o.md.status.model
+    hardware = current.hardware or (record.hardware if record is not None else None) or ""
+    known = model_of(current)[0] and _config_of(current.config, hardware) is not None
+    if not known or current.placement != wanted.placement:
+        return None
+    return DeploymentSource(
+        model=current.model,
+        model_name=model.name if model is not None else None,
+        config=current.config,
+        hardware=hardware,
+        request=record.request if record is not None else None,
+    )
+
+
+def asked_target(o: Observed) -> Target | NoChoice | None:
     """What the spec asks for; None as long as the model is not there or not ready."""
     served, current = served_model(o), o.deployment
     if served is None:
@@ -198,9 +258,13 @@ def wanted_target(o: Observed) -> Target | NoChoice | None:
         if isinstance(choice, NoChoice):
             return choice
         config, cents = choice.config, choice.cents_per_hour
-    digest = short_hash(served.resource, config.resource, repr(placement))[:DIGEST_LENGTH]
-    name = f"{name_prefix(o.md, o.process.cluster_id)}-{digest}"
+    name = _name_of(o, served, config, placement)
     return Target(name, served, config, cents, request, placement)
+
+
+def _name_of(o: Observed, served: ServedModel, config: Config, placement: Placement | None) -> str:
+    digest = short_hash(served.resource, config.resource, repr(placement))[:DIGEST_LENGTH]
+    return f"{name_prefix(o.md, o.process.cluster_id)}-{digest}"
 
 
 def _chosen(o: Observed) -> tuple[str, ...]:
@@ -216,8 +280,13 @@ def _kept_config(md: ModelDeployment, current: Deployment | None) -> Config | No
     record = md.status.deployment
     if current is None or record is None or record.hardware is None:
         return None
-    count, _, gpu = record.hardware.partition("x")
-    parts = current.config.split("/")
+    return _config_of(current.config, record.hardware)
+
+
+def _config_of(resource: str, hardware: str) -> Config | None:
+    """The config `projects/{p}/configs/{cr}` on `<count>x<accelerator>`."""
+    count, _, gpu = hardware.partition("x")
+    parts = resource.split("/")
     if len(parts) != 4 or not count.isdecimal():
         return None
     return Config(id=parts[3], project_id=parts[1], gpu=gpu, count=int(count))

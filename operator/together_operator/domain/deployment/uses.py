@@ -20,14 +20,16 @@ def wanted_model(body: Mapping[str, Any]) -> str | None:
 def models_in_use(body: Mapping[str, Any]) -> Iterator[str]:
     """Ids (ml_...) of the models that its deployments at Together run, by its status.
 
-    In the middle of a change they are others than the one that the spec refers to.
+    In the middle of a change they are others than the one that the spec refers to, and the one to
+    which a change by Recreate may have to return.
     """
     status = body.get("status") or {}
     if status.get("objectUID") not in {None, body["metadata"].get("uid")}:
         return  # it was written for another object
     served = (status.get("model") or {}).get("id")
     current, previous = status.get("deployment") or {}, status.get("previous") or {}
-    target = (status.get("rollout") or {}).get("target") or {}
+    rollout = status.get("rollout") or {}
+    target = rollout.get("target") or {}
     found = (
         (current, served or current.get("model")),
         *((d, d.get("model")) for d in (previous, target)),
@@ -35,3 +37,6 @@ def models_in_use(body: Mapping[str, Any]) -> Iterator[str]:
     for deployment, model in found:
         if model and deployment.get("id") and deployment.get("state") not in _ENDED:
             yield model
+    source = ((rollout.get("source") or {}).get("model") or "").split("/")
+    if len(source) > 3:
+        yield source[3]
