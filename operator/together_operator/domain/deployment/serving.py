@@ -45,6 +45,7 @@ from together_operator.domain.deployment.target import (
     Target,
     asked_target,
     is_calm,
+    model_of,
     replaced_in_vain,
     wanted_target,
 )
@@ -277,6 +278,10 @@ def _followed(o: Observed, deployment: Deployment, wanted: Scaling) -> ModelDepl
         seen = {"state": deployment.state.value, "message": deployment.message or None}
         if met and isinstance(target, Target):
             seen |= {"request": target.request, "revision": target.served.revision}
+            if model_of(deployment)[0]:  # Together says what it was made from: a record can be lost
+                config = target.config
+                seen |= {"config": config.id, "hardware": config.instance_type}
+                seen["model"] = target.served.id
         record = record.model_copy(update=seen)
     starting = o.starting is not None
     # A failure is kept for as long as the spec asks for what has failed, and what was replaced
