@@ -10,6 +10,7 @@ import pytest
 from tests.unit.domain.served import (
     NEW,
     OLD,
+    SMALL,
     begun,
     expect,
     look,
@@ -21,7 +22,8 @@ from tests.unit.domain.served import (
 )
 from tests.unit.domain.situations import NOW, PROCESS, SOON
 
-from together_operator.api.v1alpha1 import Intent, RolloutPhase
+from together_operator.api.v1alpha1 import DeploymentStatus, Intent, RolloutPhase
+from together_operator.domain.deployment import decide
 from together_operator.domain.deployment.actions import (
     ActOnRollout,
     CreateDeployment,
@@ -202,3 +204,17 @@ def test_a_rollout_that_status_does_not_know_is_taken_up_again() -> None:
 
     assert plan.status.rollout is not None
     assert (plan.status.rollout.id, plan.status.rollout.target.id) == ("rol_1", NEW)
+
+
+def test_a_record_that_was_lost_is_mended_by_what_together_says() -> None:
+    o = look(object_serving_a({"modelRef": {"name": "a"}}), old())
+    lost = DeploymentStatus(id=OLD, name="serve-serve-old")
+    status = o.md.status.model_copy(update={"deployment": lost})
+
+    record = decide(
+        replace(o, md=o.md.model_copy(update={"status": status})), NOW
+    ).status.deployment
+
+    assert record is not None
+    assert (record.model, record.revision) == ("ml_a", "rv_1")
+    assert (record.config, record.hardware) == (SMALL.id, SMALL.instance_type)
