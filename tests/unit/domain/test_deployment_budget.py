@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from tests.unit.domain import served
 from tests.unit.domain.serving_situations import (
     CONFIG,
     DEPLOYMENT,
@@ -29,7 +30,7 @@ from together_operator.domain.deployment.actions import (
 from together_operator.domain.deployment.budget import billed
 from together_operator.domain.deployment.observed import Ceiling, Observed
 from together_operator.domain.outcome import After
-from together_operator.domain.together import DeploymentState
+from together_operator.domain.together import Deployment, DeploymentState
 
 # One replica costs 4 dollars an hour.
 
@@ -275,3 +276,26 @@ def test_a_change_costs_both_deployments_unless_one_goes_first(
         assert plan.status.cost.reserved_per_hour == "8.00"
     if reason == "OverBudget":
         assert plan.action is None
+
+
+@pytest.mark.parametrize(("state", "replicas"), [("STOPPED", 0), ("SCALING", 1), ("READY", 3)])
+def test_what_takes_over_is_reserved_in_full_before_it_has_grown(state: str, replicas: int) -> None:
+    all_of_it = served.old("READY", 3, min_replicas=3, max_replicas=3)
+    o = served.look(served.object_serving_a({"replicas": 3}), all_of_it)
+    target = served.new(o, state, replicas)
+    running = (served.rollout("RUNNING"),)
+
+    o = served.begun(replace(o, deployments=(all_of_it, target), rollouts=running))
+
+    assert reserved(o) == "8.94", "twice three at 1.49"
+
+
+@pytest.mark.parametrize(
+    "deployments",
+    [(served.old("STOPPING", 0, max_replicas=0),), (served.old("STOPPED", 0, max_replicas=0),), ()],
+    ids=["the old one goes", "it is stopped", "it is gone"],
+)
+def test_recreate_keeps_what_the_next_one_needs(deployments: tuple[Deployment, ...]) -> None:
+    md = served.object_serving_a({"rollout": {"strategy": "Recreate"}})
+
+    assert reserved(served.replaced_by_b(served.look(md, *deployments))) == "1.49"

@@ -34,6 +34,7 @@ from together_operator.domain.text import dollars
 from together_operator.domain.together import Deployment, DeploymentState
 
 _HALF_A_CENT = 0.5
+_GROWING = frozenset({RolloutPhase.PREPARING, RolloutPhase.RUNNING, RolloutPhase.PAUSED})
 
 
 def unaffordable(o: Observed, now: datetime) -> DeploymentPlan | None:
@@ -176,9 +177,16 @@ def _reservation(o: Observed, now: datetime, plan: DeploymentPlan) -> float:
     if is_deleting(o.md):
         return max(live, _announced(o))
     rollout = plan.status.rollout
-    begins = rollout is not None and rollout.phase is RolloutPhase.PREPARING and o.target is None
+    if rollout is not None and rollout.phase in _GROWING and o.target is not None:
+        # It grows step by step, and by then others must not have taken what it needs.
+        grows = max(0, wanted_scaling(o.md, now).high - _most(o.target))
+        return max(live + grows * (price_of(o, o.target) or 0.0), _announced(o))
+    begins = rollout is not None and rollout.phase is RolloutPhase.PREPARING
     if isinstance(action, CreateDeployment) or begins or not o.deployments:
         return max(live + _coming(o, now, plan), _announced(o))
+    if rollout is not None and rollout.source is not None:
+        # One goes so that another can come: nobody else may take its money meanwhile.
+        return max(live, _coming(o, now, plan), _announced(o))
     return max(live, _announced(o))
 
 
