@@ -112,7 +112,8 @@ class KubeObjects:
         token: str | None = None
         while True:
             page = await self._page(namespace, token, dict(headers or {}))
-            for body in page["items"]:
+            # The API server writes an empty list of PartialObjectMetadata as null.
+            for body in page["items"] or ():
                 yield body
             token = page["metadata"].get("continue")
             if not token:

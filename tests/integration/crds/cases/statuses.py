@@ -101,7 +101,10 @@ STATUSES = [
         DEPLOYMENT,
         DEPLOYMENT_STATUS,
         "rollout.phase",
-        accepted=("Preparing", "Running", "Paused", "Canceling", "Returning", "Failed"),
+        accepted=(
+            *("Preparing", "Replacing", "Running", "Paused"),
+            *("Canceling", "Returning", "Failed"),
+        ),
         refused={"Done": ENUM},
     ),
     *statuses(
