@@ -14,12 +14,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.integration.operator.manifests import custom_model, hugging_face, model_deployment
-from tests.integration.operator.mistakes import MISTAKES, Mistake
+from tests.integration.operator.mistakes import MISTAKES
 from tests.integration.operator.surroundings import CHAT, OTHER_CHAT, running
 from tests.integration.operator.workspace import DEPLOYMENT, MODEL, Workspace
 from tests.support.cluster import ThrowawayCluster
 
 PAGE = Path(__file__).parents[2] / "docs" / "screens.md"
+WIDE = "a-name-of-some-length"
 _HEAD = """# What kubectl shows
 
 <!-- Written by `make screens`: edit tests/screens instead. -->
@@ -53,11 +54,11 @@ class Screen:
     def _read(self) -> None:
         assert self._process.stdout is not None
         for line in self._process.stdout:
-            if not self._header:
-                self._header = line.rstrip()
-                start = line.index("STATUS")
-            elif state := line[start:].split(" ", 1)[0]:
-                self._lines.setdefault(state, line.rstrip())
+            match line.split():
+                case ["NAME", *_]:
+                    self._header = line.rstrip()
+                case [_, "True" | "False" | "Unknown", state, *_]:
+                    self._lines.setdefault(state, line.rstrip())
 
 
 @contextmanager
@@ -83,14 +84,16 @@ def main() -> None:
         cluster.new_namespace() as namespace,
     ):
         workspace = Workspace(surroundings, namespace)
-        workspace.apply(custom_model("chat", hugging_face(CHAT)))
+        # kubectl makes its columns as wide as what it has printed: the widest is there first.
+        wide = [custom_model(WIDE, hugging_face(CHAT)), model_deployment(WIDE, WIDE)]
+        workspace.apply(*wide)
+        workspace.all_ready(*wide)
         with (
             watching(workspace, "custommodels") as models,
             watching(workspace, "modeldeployments") as deployments,
         ):
             live(workspace)
-            for mistake in MISTAKES:
-                go_wrong(workspace, mistake)
+            go_wrong(workspace)
     screens = (f"\n## {s.resource}\n\n```text\n{s.text()}\n```\n" for s in (models, deployments))
     PAGE.write_text("".join((_HEAD, *screens)))
     print(PAGE)
@@ -98,6 +101,7 @@ def main() -> None:
 
 def live(workspace: Workspace) -> None:
     """The good life: packed and imported, served, scaled, changed, stopped and deleted."""
+    workspace.apply(custom_model("chat", hugging_face(CHAT)))
     packed = custom_model("packed", **workspace.from_prefix("shared/chat/"))
     serving = model_deployment("chat", "chat")
     workspace.apply(workspace.s3_secret(), packed, serving)
@@ -109,10 +113,13 @@ def live(workspace: Workspace) -> None:
     workspace.shows(DEPLOYMENT, "chat", "Stopped")
     workspace.scale("chat", 1)
     workspace.ready(DEPLOYMENT, "chat")
-    workspace.patch(DEPLOYMENT, "chat", suspend=True)
-    workspace.shows(DEPLOYMENT, "chat", "Suspended")
-    workspace.patch(DEPLOYMENT, "chat", suspend=False, maxHourlyCost="0.01", replicas=2)
-    workspace.shows(DEPLOYMENT, "chat", "OverBudget")
+    workspace.apply(
+        model_deployment("paused", "chat", suspend=True),
+        model_deployment("dear", "chat", maxHourlyCost="0.01"),
+    )
+    workspace.shows(DEPLOYMENT, "paused", "Suspended")
+    workspace.shows(DEPLOYMENT, "dear", "OverBudget")
+    workspace.delete("modeldeployment/paused", "modeldeployment/dear")
     workspace.delete("custommodel/chat")
     workspace.shows(MODEL, "chat", "InUse")
     workspace.delete("modeldeployment/chat")
@@ -120,12 +127,16 @@ def live(workspace: Workspace) -> None:
     workspace.gone(MODEL, "chat")
 
 
-def go_wrong(workspace: Workspace, mistake: Mistake) -> None:
-    """One mistake, until it shows and is mended."""
-    workspace.apply(*mistake.make(workspace))
-    workspace.shows(mistake.kind, mistake.name, mistake.reason, *mistake.words)
-    mistake.mend(workspace)
-    workspace.ready(mistake.kind, mistake.name)
+def go_wrong(workspace: Workspace) -> None:
+    """Every mistake, until it shows, and then until it is mended."""
+    for mistake in MISTAKES:
+        workspace.apply(*mistake.make(workspace))
+    for mistake in MISTAKES:
+        workspace.shows(mistake.kind, mistake.name, mistake.reason, *mistake.words)
+    for mistake in MISTAKES:
+        mistake.mend(workspace)
+    for mistake in MISTAKES:
+        workspace.ready(mistake.kind, mistake.name)
 
 
 if __name__ == "__main__":
