@@ -1,5 +1,7 @@
 """`python -m hack.argocd [--check]`: the patch of `argocd-cm` from the Lua files beside it.
 
+Both kinds have the same conditions, hence the same health: ModelDeployment's is a copy.
+
 The Lua files are laid out as Argo CD's own `resource_customizations/`, so that they can be given
 to it as they are; until then, the patch brings them into an installation.
 """
@@ -67,11 +69,14 @@ def _dumped(document: object) -> str:
 
 
 def main() -> None:
-    """Write the file, or fail when it is not what it should be."""
-    if "--check" not in sys.argv:
-        PATCH.write_text(patch())
-    elif PATCH.read_text() != patch():
-        raise SystemExit(f"{PATCH} is not up to date: run make argocd")
+    """Write the files, or fail when one is not what it should be."""
+    folder = ROOT / "resource_customizations" / "together.ai"
+    source, copy = (folder / kind / "health.lua" for kind in ("CustomModel", "ModelDeployment"))
+    for path, wanted in ((copy, source.read_text), (PATCH, patch)):
+        if "--check" not in sys.argv:
+            path.write_text(wanted())
+        elif path.read_text() != wanted():
+            raise SystemExit(f"{path} is not up to date: run make argocd")
 
 
 if __name__ == "__main__":

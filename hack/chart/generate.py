@@ -31,6 +31,12 @@ _ELSEWHERE = {
     "lease_namespace",
     "lease_name",
     "identity",
+    "http_proxy",
+    "https_proxy",
+    "no_proxy",
+    "archive_ca_config_map",
+    "archive_ca_secret",
+    "archive_ca_key",
 }
 _KEYWORDS = ("type", "enum", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum")
 _ONLY_OF_HELM = re.compile(

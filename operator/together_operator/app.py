@@ -35,6 +35,7 @@ from together_operator.controllers import (
     Controllers,
     Ports,
 )
+from together_operator.domain.archive_manifest import Certificates, Worker
 from together_operator.domain.backoff import Backoff
 from together_operator.domain.errors import NotFound, OperatorError
 from together_operator.domain.plan import Process
@@ -221,12 +222,12 @@ class Operator:
             secrets=KubeSecrets(api),
             config_maps=KubeConfigMaps(api),
             jobs=KubeJobs(api, min(5.0, config.poll_seconds), time.monotonic),
-            archives=S3Archives(threads),
+            archives=S3Archives(threads, config.addresses),
             hub=hub,
             events=self.events,
             gate=gate,
             connect=connector(config, outside.http, self.metrics.api_call),
-            inspector=SourceInspector(hub_endpoint, threads),
+            inspector=SourceInspector(hub_endpoint, threads, config.addresses),
         )
         controllers = Controllers(
             ports,
@@ -235,8 +236,7 @@ class Operator:
             Chance(_now, time.monotonic, rng),
             self.metrics,
             api_key=config.api_key,
-            archive_image=config.archive_image,
-            hub_endpoint=hub_endpoint,
+            worker=worker_of(config),
             source_seconds=config.source_seconds,
             limits=limits_of(config),
         )
@@ -314,6 +314,25 @@ async def load_kube_config() -> None:
         kube_config.load_incluster_config()  # type: ignore[no-untyped-call]
         return
     await kube_config.load_kube_config()  # type: ignore[no-untyped-call]
+
+
+def worker_of(config: Config) -> Worker:
+    """What archive Jobs are made of."""
+    proxies = {
+        "HTTP_PROXY": config.http_proxy,
+        "HTTPS_PROXY": config.https_proxy,
+        "NO_PROXY": config.no_proxy,
+    }
+    bundle = Certificates(
+        config.archive_ca_config_map, config.archive_ca_secret, config.archive_ca_key
+    )
+    return Worker(
+        config.archive_image,
+        str(config.hub_endpoint).rstrip("/"),
+        config.addresses,
+        {name: value for name, value in proxies.items() if value},
+        bundle if bundle.config_map or bundle.secret else None,
+    )
 
 
 def limits_of(config: Config) -> Limits:

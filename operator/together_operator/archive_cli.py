@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from types import FrameType
 
 import click
@@ -17,7 +18,12 @@ from together_operator.archive import run as runs
 from together_operator.archive.console import display, print_plan, print_summary
 from together_operator.archive.destinations import Destination
 from together_operator.archive.destinations.local_file import LocalFile
-from together_operator.archive.errors import ArchiveError, InvalidUsage, StoppedError
+from together_operator.archive.errors import (
+    ArchiveError,
+    InvalidUsage,
+    StoppedError,
+    TemporaryFailure,
+)
 from together_operator.archive.locations import LocalPath, S3Location, format_of, parse_destination
 from together_operator.archive.progress import Display, JsonLines, Progress, Ticker
 from together_operator.archive.result import Result, write_termination_message
@@ -125,6 +131,7 @@ def execute(settings: Settings, environ: Mapping[str, str]) -> int:
 
 
 def _run(settings: Settings, environ: Mapping[str, str], stop: threading.Event) -> Result | None:
+    _check_certificates(environ)
     progress = Progress()
     shown = display(settings.progress)
     target = parse_destination(settings.destination)
@@ -150,6 +157,17 @@ def _run(settings: Settings, environ: Mapping[str, str], stop: threading.Event) 
         )
     _print_result(result, shown)
     return result
+
+
+def _check_certificates(environ: Mapping[str, str]) -> None:
+    """Say it in words: the libraries only say that a file is not there, and not which."""
+    for name in ("SSL_CERT_FILE", "AWS_CA_BUNDLE"):
+        path = environ.get(name)
+        if path and not Path(path).is_file():
+            raise TemporaryFailure(
+                f"there are no certificates at {path} ({name}); in a cluster, put the ConfigMap or "
+                "Secret that the chart's customCA names into this namespace"
+            )
 
 
 def _print_result(result: Result, shown: Display | None) -> None:

@@ -11,6 +11,8 @@ from typing import Annotated, Literal
 from pydantic import AliasChoices, Field, HttpUrl, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from together_operator.domain.addresses import AddressPolicy
+
 PREFIX = "TOGETHER_OPERATOR_"
 
 
@@ -59,11 +61,37 @@ class Config(BaseSettings):
     namespaces: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(), description="Namespaces to serve, comma-separated; empty: all of them."
     )
+    allowed_addresses: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description="Networks, comma-separated, that endpoints and URLs of objects may lead to "
+        "although they are loopback, link-local or a metadata service's.",
+    )
     archive_image: str = Field(
         default="together-operator:latest", description="Image of the archive Jobs."
     )
     api_version: Literal["v2", "v1"] = Field(
         default="v2", description="Version of Together's API; v1 is the legacy one."
+    )
+    archive_ca_config_map: str | None = Field(
+        default=None,
+        description="ConfigMap in each namespace with the certificates that archive Jobs trust.",
+    )
+    archive_ca_secret: str | None = Field(default=None, description="Or a Secret.")
+    archive_ca_key: str = Field(default="ca.crt", description="The key in it.")
+    http_proxy: str | None = Field(
+        default=None,
+        validation_alias=_unprefixed("HTTP_PROXY"),
+        description="Proxy for http://; archive Jobs get it, too.",
+    )
+    https_proxy: str | None = Field(
+        default=None,
+        validation_alias=_unprefixed("HTTPS_PROXY"),
+        description="Proxy for https://; archive Jobs get it, too.",
+    )
+    no_proxy: str | None = Field(
+        default=None,
+        validation_alias=_unprefixed("NO_PROXY"),
+        description="Hosts that are reached without a proxy; archive Jobs get it, too.",
     )
     poll_seconds: float = Field(
         default=10.0, gt=0, le=3600, description="Between looks at something that is under way."
@@ -123,12 +151,23 @@ class Config(BaseSettings):
         description="Holder of the Lease; a restarted container of the same pod is the same.",
     )
 
-    @field_validator("namespaces", mode="before")
+    @field_validator("namespaces", "allowed_addresses", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         if isinstance(value, str):
             return tuple(name.strip() for name in value.split(",") if name.strip())
         return value
+
+    @field_validator("allowed_addresses", mode="after")
+    @classmethod
+    def _networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        AddressPolicy.parse(",".join(value))
+        return value
+
+    @property
+    def addresses(self) -> AddressPolicy:
+        """Where something that an object names may lead."""
+        return AddressPolicy.parse(",".join(self.allowed_addresses))
 
     @field_validator("namespace_max_hourly_cost", mode="before")
     @classmethod

@@ -10,7 +10,7 @@ from datetime import datetime
 from pydantic import SecretStr
 
 from together_operator.api.v1alpha1 import CustomModel, ModelDeployment
-from together_operator.domain.archive_manifest import HUB_ENDPOINT
+from together_operator.domain.archive_manifest import Worker
 from together_operator.domain.deployment.uses import models_in_use, wanted_model
 from together_operator.domain.glance import is_settled
 from together_operator.domain.plan import Process, with_own_status
@@ -80,8 +80,7 @@ class Controllers:
 
     Args:
         api_key: the operator's own key, if it has one.
-        archive_image: image of archive Jobs.
-        hub_endpoint: Hugging Face, or a mirror of it, for archive Jobs.
+        worker: what archive Jobs are made of.
         source_seconds: between looks at an imported source; 0: none is looked at again.
         limits: the operator's ceilings on cost.
     """
@@ -95,8 +94,7 @@ class Controllers:
         meter: Meter,
         *,
         api_key: SecretStr | None,
-        archive_image: str,
-        hub_endpoint: str = HUB_ENDPOINT,
+        worker: Worker,
         source_seconds: float = 0.0,
         limits: Limits | None = None,
     ) -> None:
@@ -112,8 +110,7 @@ class Controllers:
             jobs=ports.jobs,
             archives=ports.archives,
             hub=ports.hub,
-            archive_image=archive_image,
-            hub_endpoint=hub_endpoint,
+            worker=worker,
             inspector=ports.inspector,
             source_seconds=source_seconds,
         )

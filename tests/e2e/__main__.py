@@ -1,13 +1,17 @@
 """`python -m tests.e2e`: builds what is needed, then runs the tests in namespaces of their own.
 
+Those with Argo CD need none, and follow unless arguments say which tests are wanted.
+
 A machine without root or the programs gets a loud notice and exit code 0, or 1 when E2E_REQUIRED is
 set, as it is in CI.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
 import time
@@ -19,18 +23,21 @@ from hack.image.__main__ import source_date_epoch
 from hack.image.debian import ImageError
 
 from tests.e2e import surroundings
+from tests.support import argocd, facts, kstatus
 from tests.support.cluster import ClusterError, binaries
 from tests.support.go_module import BuildError, say
 from tests.support.node import isolation
 from tests.support.node.node import BINARIES
 from together_operator import __version__
 
+FACTS = "facts.json"
 IMAGE = f"together-operator:{__version__}"
 
 
 def main(arguments: list[str]) -> int:
     """Run it; the exit code of the tests, or as the module says."""
-    missing = sorted({*isolation.lacking(), *building.lacking(), *surroundings.lacking()})
+    parts = (isolation, building, surroundings, argocd)
+    missing = sorted({name for part in parts for name in part.lacking()})
     if missing:
         print(
             f"\n*** make e2e is SKIPPED: NOTHING WAS TESTED. This machine lacks: "
@@ -39,14 +46,9 @@ def main(arguments: list[str]) -> int:
             file=sys.stderr,
         )
         return 1 if os.environ.get("E2E_REQUIRED") else 0
-    started = time.monotonic()
     folder = Path(tempfile.mkdtemp(prefix="together-e2e-"))
     try:
-        environment = prepare(folder)
-        say(f"Prepared in {time.monotonic() - started:.0f} s; running the tests on a real node")
-        # The first process of the namespace: -p no:cacheprovider, since the tree is not ours.
-        command = [sys.executable, "-m", "pytest", "tests/e2e", "-p", "no:cacheprovider"]
-        return isolation.run_isolated([*command, *arguments], environment, folder)
+        return _run(folder, arguments)
     except (BuildError, ClusterError, ImageError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -54,9 +56,33 @@ def main(arguments: list[str]) -> int:
         isolation.clean(folder)
 
 
+def _run(folder: Path, arguments: list[str]) -> int:
+    started = time.monotonic()
+    environment = prepare(folder)
+    say(f"Prepared in {time.monotonic() - started:.0f} s; running the tests on a real node")
+    # The first process of the namespace: -p no:cacheprovider, since the tree is not ours.
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider"]
+    node = [*command, *(arguments or ["tests/e2e"])]
+    code = isolation.run_isolated(node, environment, folder)
+    if code == 0 and not arguments:
+        say("Running the tests with Argo CD")
+        gitops = [*command, "tests/gitops"]
+        code = subprocess.run(gitops, env=environment, check=False).returncode
+    _summarize(folder / FACTS, time.monotonic() - started)
+    return code
+
+
+def _summarize(path: Path, seconds: float) -> None:
+    seen = json.loads(path.read_text()) if path.exists() else {}
+    print(f"\n==> make e2e: what was seen, in {seconds / 60:.0f} minutes")
+    print("\n".join(facts.lines(seen)))
+
+
 def prepare(folder: Path) -> dict[str, str]:
     """Build image and programs, where the network is; the environment of the tests."""
     binaries.find(BINARIES)
+    kstatus.MODULE.find(["kstatus"])
+    argocd.binary()
     storage = building.Storage.in_cache()
     say("Building the image")
     identity = building.build(storage, IMAGE, epoch=source_date_epoch())
@@ -67,6 +93,7 @@ def prepare(folder: Path) -> dict[str, str]:
     assert shutil.which("unshare")
     return os.environ | {
         "TOGETHER_E2E_FOLDER": str(folder),
+        facts.VARIABLE: str(folder / FACTS),
         "TOGETHER_E2E_IMAGE": f"{IMAGE} {identity} {size}",
         "TOGETHER_E2E_HELM": tool("helm"),
     }

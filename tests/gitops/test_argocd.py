@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.gitops.conftest import Platform
+    from tests.support.cluster.audit import AuditEntry
 
 CHAT_BASE = "Qwen/Qwen2.5-0.5B-Instruct"
 IDLE_SECONDS = 12.0
@@ -54,12 +55,14 @@ def test_the_whole_life_of_a_model_in_git(platform: Platform, tmp_path: Path) ->
         seen.healthy("Healthy")
 
         # Idle: nobody writes, and Argo CD has nothing to say.
-        before = team.versions()
+        before, writes = team.versions(), len(team.writes())
         deadline = time.monotonic() + IDLE_SECONDS
         while time.monotonic() < deadline:
             seen.look()
             time.sleep(0.5)
         assert team.versions() == before, "written while idle"
+        idle = team.writes()[writes:]
+        assert idle == []
 
         # An edit by hand is healed.
         seen.provoke()
@@ -79,8 +82,9 @@ def test_the_whole_life_of_a_model_in_git(platform: Platform, tmp_path: Path) ->
             seen, lambda: repository.commit("Wrong", model=model("tiny/nowhere")), wait=False
         )
         status = seen.healthy("Degraded")
-        assert health_of(status, "CustomModel")["status"] == "Degraded"
-        assert "nowhere" in health_of(status, "CustomModel")["message"]
+        degraded = health_of(status, "CustomModel")
+        assert degraded["status"] == "Degraded"
+        assert "nowhere" in degraded["message"]
         team.change(seen, repository.revert)
         seen.healthy("Healthy")
         suspended = deployment(2, suspend=True)
@@ -89,14 +93,29 @@ def test_the_whole_life_of_a_model_in_git(platform: Platform, tmp_path: Path) ->
         team.change(seen, repository.revert)
         seen.healthy("Healthy")
 
-        # Everything goes, in the reverse order of the waves.
-        cluster.kubectl("-n", "argocd", "delete", "application.argoproj.io/team", "--wait=false")
-        team.wait(seen, lambda: seen.look() is None, "the application is gone")
+        # What is taken out of Git goes, in the reverse order of the waves.
+        team.change(seen, lambda: repository.commit("Nothing", model=None, serve=None), wait=False)
+        gone = team.watch_them_go(seen)
+        seen.synced(repository.head)
         left = {name: simulators.state()[name] for name in ("models", "endpoints", "deployments")}
         assert not any(left.values()), left
+        assert gone == ["ModelDeployment", "CustomModel"]
+        assert team.deletes() == ["modeldeployments", "custommodels"]
+        cluster.kubectl("-n", "argocd", "delete", "application.argoproj.io/team", "--wait=false")
+        team.wait(seen, lambda: seen.look() is None, "the application is gone")
 
-    print("\nArgo CD:", " → ".join(f"{t:.0f}s {s}/{h}" for t, s, h in seen.seen))
-    print(f"OutOfSync without a change of ours: {len(seen.unprovoked)}")
+    told = " → ".join(f"{at:.1f}s {sync or '-'}/{health or '-'}" for at, sync, health in seen.seen)
+    platform.facts.update(
+        {
+            "transitions": told,
+            "OutOfSync after the first sync": f"{len(seen.unprovoked)} that nobody had caused",
+            "status writes while idle": f"{len(idle)} in {IDLE_SECONDS:.0f} s",
+            "prune order": " before ".join(gone),
+            "Git revert": "rolled two replicas back to one, a wrong source and a suspension away",
+            "suspend": "Suspended",
+            "stalled": f"Degraded: {degraded['message']}",
+        }
+    )
     assert seen.unprovoked == []
 
 
@@ -133,6 +152,39 @@ class Team:
 
     def versions(self) -> list[str]:
         return [item["metadata"]["resourceVersion"] for item in self.objects()]
+
+    def writes(self) -> list[str]:
+        """Every write to one of the team's objects, by whomever."""
+        return [
+            f"{e.user} {e.verb} {e.resource}/{e.subresource}"
+            for e in self._of_ours()
+            if e.verb in {"create", "update", "patch", "delete"}
+        ]
+
+    def deletes(self) -> list[str]:
+        """Resources that Argo CD asked to be deleted, in this order."""
+        asked = (e.resource for e in self._of_ours() if e.verb == "delete" and e.code < 300)
+        return list(dict.fromkeys(asked))
+
+    def _of_ours(self) -> list[AuditEntry]:
+        return [
+            e
+            for e in self._platform.cluster.audit()
+            if e.namespace == self._namespace and e.group == "together.ai"
+        ]
+
+    def watch_them_go(self, seen: Transitions) -> list[str]:
+        """The kinds in the order in which their objects went."""
+        there, gone = {"CustomModel", "ModelDeployment"}, []
+
+        def look() -> bool:
+            kinds = {o["kind"] for o in self.objects()}
+            gone.extend(sorted(there - kinds))
+            there.intersection_update(kinds)
+            return not there
+
+        self.wait(seen, look, "both objects are gone")
+        return gone
 
     def replicas(self) -> int:
         return int(self._serve()["spec"]["replicas"])

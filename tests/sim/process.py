@@ -22,6 +22,7 @@ from tests.support.fakes.network import Wire
 from tests.support.fakes.stores import FakeArchives, FakeHub
 from tests.support.fakes.together import FakeTogether
 from together_operator.controllers import Chance, Controllers, Ports
+from together_operator.domain.archive_manifest import Worker
 from together_operator.domain.backoff import Backoff
 from together_operator.domain.plan import Process
 from together_operator.engine.runner import Settings
@@ -110,7 +111,7 @@ def new_run(sim: Simulation, number: int, cluster_id: str = "cluster-a") -> Run:
         Chance(sim.loop.now, loop.time, random.Random(f"{sim.seed} {number}")),
         NoMeter(),
         api_key=SecretStr(OPERATOR_KEY),
-        archive_image="together-operator:sim",
+        worker=Worker("together-operator:sim"),
     )
     rng = random.Random(f"{sim.seed} watch {number}")
     watches = (

@@ -39,6 +39,11 @@ class ArgoCDError(Exception):
     """Argo CD can't be started; the message says what is missing."""
 
 
+def lacking() -> list[str]:
+    """Packages of Debian that this machine lacks."""
+    return [name for name in ("git", "redis-server") if shutil.which(name) is None]
+
+
 def binary() -> Path:
     """The one program that all parts of Argo CD are.
 
@@ -78,7 +83,9 @@ def running(cluster: ThrowawayCluster, folder: Path) -> Iterator[None]:
     for role in ("argocd-application-controller", "argocd-repo-server"):
         (bin_folder / role).symlink_to(binary())
     # The repo server calls it by this name even where no signature is wanted.
-    shutil.copy(source / "hack" / "git-verify-wrapper.sh", bin_folder / "git-verify-wrapper.sh")
+    wrapper = bin_folder / "git-verify-wrapper.sh"
+    shutil.copyfile(source / "hack" / "git-verify-wrapper.sh", wrapper)
+    wrapper.chmod(0o755)  # Go's module cache makes everything read-only and not executable
     redis_port, repo_port, metrics, repo_metrics = free_ports(4)
     environment = {
         "PATH": f"{bin_folder}:{os.environ['PATH']}",
@@ -95,11 +102,15 @@ def running(cluster: ThrowawayCluster, folder: Path) -> Iterator[None]:
         [
             *("argocd-repo-server", "--redis", f"127.0.0.1:{redis_port}"),
             *("--port", str(repo_port), "--metrics-port", str(repo_metrics)),
+            # It would look into Git every three minutes; a webhook does better in real life.
+            *("--revision-cache-expiration", "1s"),
         ],
         [
             *("argocd-application-controller", "--namespace", NAMESPACE),
             *("--redis", f"127.0.0.1:{redis_port}", "--repo-server", f"127.0.0.1:{repo_port}"),
             *("--metrics-port", str(metrics), "--app-resync", "10", "--app-resync-jitter", "0"),
+            # Else only Argo CD's own interface knows the health of each resource.
+            "--persist-resource-health",
         ],
     ]
     with contextlib.ExitStack() as stack:
@@ -146,7 +157,10 @@ def install(cluster: ThrowawayCluster) -> None:
 
 
 def application(name: str, repository: Path, namespace: str) -> dict[str, Any]:
-    """An Application that syncs by itself, heals and prunes."""
+    """An Application that syncs by itself, heals and prunes, even the last object."""
+    automated = {"prune": True, "selfHeal": True, "allowEmpty": True}
+    # Without it, a commit that turned out Degraded is tried again and again before a newer one.
+    retry = {"limit": 5, "refresh": True, "backoff": {"duration": "2s", "maxDuration": "10s"}}
     return {
         "apiVersion": "argoproj.io/v1alpha1",
         "kind": "Application",
@@ -159,7 +173,7 @@ def application(name: str, repository: Path, namespace: str) -> dict[str, Any]:
             "project": "default",
             "source": {"repoURL": f"file://{repository}", "path": ".", "targetRevision": "main"},
             "destination": {"server": "https://kubernetes.default.svc", "namespace": namespace},
-            "syncPolicy": {"automated": {"prune": True, "selfHeal": True}},
+            "syncPolicy": {"automated": automated, "retry": retry},
         },
     }
 

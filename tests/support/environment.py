@@ -271,6 +271,8 @@ def operator_environment(
         "TOGETHER_OPERATOR_HTTP_PORT": "0",
         "TOGETHER_OPERATOR_LOG_FORMAT": "json",
         "TOGETHER_OPERATOR_LEASE_NAMESPACE": "default",
+        # The simulators are there.
+        "TOGETHER_OPERATOR_ALLOWED_ADDRESSES": "127.0.0.0/8",
         **simulators.aws,
         **prefixed,
     }

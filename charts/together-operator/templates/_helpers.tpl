@@ -52,6 +52,21 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end }}
 {{- end }}
 
+{{- /* A value of `config` as its variable wants it: lists and maps become comma-separated. */}}
+{{- define "together-operator.setting" -}}
+{{- if kindIs "slice" . }}
+{{- join "," . }}
+{{- else if kindIs "map" . }}
+{{- $pairs := list }}
+{{- range $name, $value := . }}
+{{- $pairs = append $pairs (printf "%s=%v" $name $value) }}
+{{- end }}
+{{- join "," $pairs }}
+{{- else }}
+{{- . | toString }}
+{{- end }}
+{{- end }}
+
 {{- /* Mistakes that the schema of the values can't see. */}}
 {{- define "together-operator.validate" -}}
 {{- with .Values }}

@@ -13,6 +13,7 @@ from concurrent.futures import Executor
 from functools import partial
 from typing import TYPE_CHECKING
 
+from together_operator.domain.addresses import AddressPolicy
 from together_operator.ports import BehindUrl, InRepository, InStore, Place
 
 if TYPE_CHECKING:
@@ -33,10 +34,12 @@ class SourceInspector:
     Args:
         hub_endpoint: base URL of Hugging Face, or of a mirror.
         executor: bounded threads, in which every look runs.
+        addresses: where something that an object names may lead.
     """
 
-    def __init__(self, hub_endpoint: str, executor: Executor) -> None:
+    def __init__(self, hub_endpoint: str, executor: Executor, addresses: AddressPolicy) -> None:
         self._hub_endpoint = hub_endpoint
+        self._addresses = addresses
         self._executor = executor
         self._lock = threading.Lock()
         self._loaded: Inspections | None = None
@@ -74,7 +77,7 @@ class SourceInspector:
             if self._loaded is None:
                 from together_operator.adapters.inspector_calls import Inspections
 
-                self._loaded = Inspections(self._hub_endpoint)
+                self._loaded = Inspections(self._hub_endpoint, self._addresses)
         return self._loaded.inspect(place, largest_node)
 
 

@@ -19,11 +19,13 @@ from together_operator.archive.errors import (
     TemporaryFailure,
 )
 from together_operator.archive.locations import HubLocation, format_of
+from together_operator.archive.network import AddressRefused
 from together_operator.archive.selection import select
 from together_operator.archive.sources import Entry, Source
 from together_operator.archive.sources.hub import HubSource
 from together_operator.archive.sources.opening import StoreOptions
 from together_operator.domain import errors
+from together_operator.domain.addresses import VARIABLE, AddressPolicy
 from together_operator.domain.conditions import Reason
 from together_operator.ports import BehindUrl, InRepository, InStore, Place
 
@@ -69,8 +71,9 @@ class _Budget:
 class Inspections:
     """One look after the other, in whichever thread calls."""
 
-    def __init__(self, hub_endpoint: str) -> None:
+    def __init__(self, hub_endpoint: str, addresses: AddressPolicy) -> None:
         self._hub_endpoint = hub_endpoint
+        self._addresses = addresses
         self._lock = threading.Lock()
         self._stores: Stores | None = None
 
@@ -96,13 +99,20 @@ class Inspections:
         self, place: Place, budget: _Budget, rules: Callable[[Listing], list[Finding]]
     ) -> Sequence[Finding]:
         if isinstance(place, BehindUrl):
-            name, file = open_remote(place.url.get_secret_value(), StoreOptions(), {})
+            restricted = {VARIABLE: str(self._addresses)}
+            name, file = open_remote(place.url.get_secret_value(), StoreOptions(), restricted)
             return _in_archive(name, file, budget, rules)
         if isinstance(place, InRepository):
             token = place.token.get_secret_value() if place.token is not None else None
             location = HubLocation(place.repo, place.commit)
             return _in_files(
-                HubSource(location, token=token, endpoint=self._hub_endpoint, sleep=budget.pause),
+                HubSource(
+                    location,
+                    token=token,
+                    endpoint=self._hub_endpoint,
+                    policy=self._addresses,
+                    sleep=budget.pause,
+                ),
                 rules,
             )
         return self._store_findings(place, budget, rules)
@@ -115,7 +125,7 @@ class Inspections:
                 # boto3 takes as long to load as all the rest; only sources in S3 need it.
                 from together_operator.adapters.inspector_stores import Stores
 
-                self._stores = Stores()
+                self._stores = Stores(self._addresses)
         with self._stores.opened(place) as (folder, entry):
             if entry is None:
                 return _in_files(folder, rules)
@@ -169,6 +179,8 @@ def _errors() -> Iterator[None]:
     """The worker's errors become ours; their messages quote no remote body and no signed URL."""
     try:
         yield
+    except AddressRefused as error:
+        raise errors.InputError(Reason.ADDRESS_REFUSED, str(error)) from None
     except PermissionRefused as error:
         raise errors.Forbidden(str(error)) from None
     except TemporaryFailure as error:

@@ -10,6 +10,7 @@ from together_operator.adapters.s3_clients import Clients
 from together_operator.archive.locations import S3Location
 from together_operator.archive.sources import Entry
 from together_operator.archive.sources.s3 import S3Source
+from together_operator.domain.addresses import AddressPolicy
 from together_operator.domain.source import is_archive_uri
 from together_operator.ports import InStore
 
@@ -17,8 +18,8 @@ from together_operator.ports import InStore
 class Stores:
     """Opens places; connections are shared by all looks. Every call blocks."""
 
-    def __init__(self) -> None:
-        self._clients = Clients()
+    def __init__(self, addresses: AddressPolicy) -> None:
+        self._clients = Clients(addresses)
 
     @contextmanager
     def opened(self, place: InStore) -> Iterator[tuple[S3Source, Entry | None]]:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, TypeVar
 from pydantic import SecretStr
 
 from together_operator.api.v1alpha1 import S3Location
+from together_operator.domain.addresses import AddressPolicy
 from together_operator.domain.source import SourceFacts
 from together_operator.ports import Credentials
 
@@ -34,11 +35,18 @@ class S3Archives:
 
     Args:
         executor: bounded threads, in which every call runs.
+        addresses: where an endpoint that an object names may lead; another is an InputError.
         now: the wall clock, in UTC; compared with the end of credentials.
     """
 
-    def __init__(self, executor: Executor, now: Callable[[], datetime] = _utc_now) -> None:
+    def __init__(
+        self,
+        executor: Executor,
+        addresses: AddressPolicy,
+        now: Callable[[], datetime] = _utc_now,
+    ) -> None:
         self._executor = executor
+        self._addresses = addresses
         self._now = now
         self._lock = threading.Lock()
         self._loaded: S3Calls | None = None
@@ -96,5 +104,5 @@ class S3Archives:
             if self._loaded is None:
                 from together_operator.adapters.s3_calls import S3Calls
 
-                self._loaded = S3Calls(self._now)
+                self._loaded = S3Calls(self._now, self._addresses)
             return self._loaded

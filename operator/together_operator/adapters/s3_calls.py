@@ -31,7 +31,10 @@ from pydantic import SecretStr
 
 from together_operator.adapters.s3_clients import Clients, Identity
 from together_operator.api.v1alpha1 import S3Location
+from together_operator.archive.network import AddressRefused
+from together_operator.archive.s3_guard import StrangeAnswer
 from together_operator.domain import errors
+from together_operator.domain.addresses import AddressPolicy
 from together_operator.domain.conditions import Reason
 from together_operator.domain.source import SourceFacts
 from together_operator.ports import Credentials
@@ -96,11 +99,12 @@ class S3Calls:
 
     Args:
         now: the wall clock, in UTC.
+        addresses: where an endpoint that an object names may lead.
     """
 
-    def __init__(self, now: Callable[[], datetime]) -> None:
+    def __init__(self, now: Callable[[], datetime], addresses: AddressPolicy) -> None:
         self._now = now
-        self._clients = Clients()
+        self._clients = Clients(addresses)
 
     def head(self, location: S3Location, uri: str, credentials: Credentials) -> SourceFacts:
         """Size and ETag of one object."""
@@ -120,7 +124,7 @@ class S3Calls:
             identity = self._clients.identity(location, credentials)
             client = self._clients.client(identity, location, bucket)
             pages = client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
-            found = [item for page in pages for item in page.get("Contents", []) if _is_file(item)]
+            found = _files(item for page in pages for item in page.get("Contents", []))
         if not found:
             raise errors.NotFound(f"s3://{bucket}/{prefix} has no files")
         listing = sorted((i["Key"][len(prefix) :], i["Size"], i.get("ETag", "")) for i in found)
@@ -219,6 +223,20 @@ def _is_ours(key: str, prefix: str) -> bool:
     return key.startswith(prefix) and _OUR_ARCHIVE.fullmatch(key[len(prefix) :]) is not None
 
 
+MAX_FILES = 100_000
+"""Of a prefix, in memory: a model has some hundred, and a store could list without an end."""
+
+
+def _files(items: Iterator[ObjectTypeDef]) -> list[ObjectTypeDef]:
+    found: list[ObjectTypeDef] = []
+    for item in items:
+        if _is_file(item):
+            found.append(item)
+        if len(found) > MAX_FILES:
+            raise errors.Rejected(f"there are more than {MAX_FILES} files: name a model's prefix")
+    return found
+
+
 def _is_file(item: ObjectTypeDef) -> bool:
     """False for a marker, with which consoles pretend that there is a directory."""
     return not (item["Key"].endswith("/") and item["Size"] == 0)
@@ -234,6 +252,10 @@ def translated(uri: str) -> Iterator[None]:
     """Errors of botocore become ours, without what it says: that holds URLs and remote bodies."""
     try:
         yield
+    except AddressRefused as error:
+        raise errors.InputError(Reason.ADDRESS_REFUSED, f"{uri}: {error}") from None
+    except StrangeAnswer:
+        raise errors.Unavailable(f"{uri}: the endpoint does not answer as S3 does") from None
     except ClientError as error:
         raise _refusal(error, uri) from None
     except _NO_IDENTITY as error:

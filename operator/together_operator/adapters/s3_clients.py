@@ -20,6 +20,8 @@ from botocore.exceptions import ClientError, NoCredentialsError
 from pydantic import SecretStr
 
 from together_operator.api.v1alpha1 import S3Location
+from together_operator.archive.s3_guard import guard
+from together_operator.domain.addresses import AddressPolicy
 from together_operator.domain.errors import SecretUnavailable
 from together_operator.ports import Credentials
 
@@ -65,9 +67,15 @@ class Identity:
 
 
 class Clients:
-    """Makes clients and keeps the latest of them."""
+    """Makes clients and keeps the latest of them.
 
-    def __init__(self) -> None:
+    Args:
+        addresses: where an endpoint that an object names may lead. Those of the operator's own
+            configuration are trusted.
+    """
+
+    def __init__(self, addresses: AddressPolicy) -> None:
+        self._addresses = addresses
         # One lock: making a client is not thread-safe in boto3, using one is.
         self._lock = threading.Lock()
         self._identities: _Latest[Identity] = _Latest()
@@ -133,10 +141,13 @@ class Clients:
             made: S3Client = identity.session.client(
                 "s3", region_name=region, endpoint_url=endpoint, config=_config(style)
             )
+            if location.endpoint_url:
+                guard(made, self._addresses, f"endpointURL {location.endpoint_url}")
             return made
 
+        whose = "object" if location.endpoint_url else "operator"
         with self._lock:
-            return self._clients.get((identity.digest, region, endpoint or "", style), make)
+            return self._clients.get((identity.digest, region, endpoint or "", style, whose), make)
 
     def _region(self, identity: Identity, location: S3Location, bucket: str) -> str:
         """The region that requests and URLs have to be signed for.

@@ -24,6 +24,7 @@ from botocore.loaders import Loader, create_loader
 from botocore.session import Session
 from botocore.utils import get_environ_proxies
 
+from together_operator.archive import network
 from together_operator.archive.errors import (
     ArchiveError,
     DestinationUnwritable,
@@ -33,6 +34,7 @@ from together_operator.archive.errors import (
     TemporaryFailure,
     UploadGoneError,
 )
+from together_operator.archive.s3_guard import guard
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -80,8 +82,9 @@ def make_client(
     """A client with credentials from `environ`, whose names may carry `prefix` (`SOURCE_`).
 
     `sign_payload`: sign the SHA-256 of each body, which reads it twice. Without explicit keys the
-    usual chain decides (profile, web identity, instance). Raises `PermissionRefused` when a profile
-    is named that does not exist.
+    usual chain decides (profile, web identity, instance). Where the operator restricts addresses,
+    the client connects to none that is refused. Raises `PermissionRefused` when a profile is named
+    that does not exist.
     """
 
     def setting(name: str) -> str | None:
@@ -119,10 +122,14 @@ def make_client(
         read_timeout=60,
         tcp_keepalive=True,
     )
-    client = session.create_client(
-        "s3", region_name=region, endpoint_url=endpoint_url, config=config
+    client = cast(
+        "S3Client",
+        session.create_client("s3", region_name=region, endpoint_url=endpoint_url, config=config),
     )
-    return cast("S3Client", client)
+    policy = network.policy_of(environ)
+    if policy is not None:
+        guard(client, policy, f"the S3 endpoint {client.meta.endpoint_url}")
+    return client
 
 
 @functools.cache
@@ -202,7 +209,8 @@ def read_first_byte(url: str, uri: str) -> None:
     )
     request = AWSRequest(method="GET", url=url, headers={"Range": "bytes=0-0"})
     try:
-        answer = http.send(request.prepare())
+        with network.only(network.policy_of(os.environ), url, uri):
+            answer = http.send(request.prepare())
         content = answer.content
     except (BotoCoreError, HTTPClientError) as error:
         raise TemporaryFailure(

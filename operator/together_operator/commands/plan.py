@@ -110,10 +110,11 @@ async def _plan(
         unread = UnreadSecrets()
         outside = Outside(
             secrets=_Secrets(wanted, await _secrets_of(cluster), unread),
-            archives=S3Archives(threads),
+            archives=S3Archives(threads, config.addresses),
             hub=HuggingFaceHub(str(config.hub_endpoint).rstrip("/"), threads),
             connect=connector(config, http),
             api_key=config.api_key,
+            addresses=config.addresses,
         )
         uid = await _cluster_id(cluster, config.cluster_id)
         forecasts = await rehearse(bodies, outside, uid, datetime.now(UTC))

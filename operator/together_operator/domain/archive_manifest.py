@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from together_operator.api.v1alpha1 import (
@@ -11,6 +13,7 @@ from together_operator.api.v1alpha1 import (
     S3Location,
     SecretKeyRef,
 )
+from together_operator.domain.addresses import REFUSING, VARIABLE, AddressPolicy
 from together_operator.domain.archive_job import (
     CONTAINER,
     FINAL_EXIT_CODES,
@@ -26,20 +29,48 @@ HUB_ENDPOINT = "https://huggingface.co"
 MOUNT_PATH = "/source"
 """Where the volume of a claim is mounted."""
 
+CA_PATH = "/etc/together-operator/ca"
+CA_FILE = "ca.crt"
+
 Manifest = dict[str, Any]
 
 
-def manifest(
-    cm: CustomModel, name: str, image: str, cluster_id: str, hub_endpoint: str = HUB_ENDPOINT
-) -> Manifest:
-    """The Job: hardened for the restricted Pod Security level, and certain to end.
+@dataclass(frozen=True, slots=True)
+class Certificates:
+    """A bundle that replaces the public certificates, in a ConfigMap or Secret of each namespace.
 
-    `podFailurePolicy` ends it at once on an exit code for which a repetition can't help, and
-    does not count a pod that was evicted or lost its node.
+    A pod can't mount what is in another namespace than its own.
+    """
+
+    config_map: str | None = None
+    secret: str | None = None
+    key: str = CA_FILE
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """What the operator's configuration says about archive Jobs.
 
     Args:
         image: of the worker, unless the object names its own.
         hub_endpoint: Hugging Face, or the mirror of it that the operator is configured with.
+        addresses: where endpoints that objects name may lead.
+        proxies: variables with their values.
+        certificates: None: the public ones of the image.
+    """
+
+    image: str
+    hub_endpoint: str = HUB_ENDPOINT
+    addresses: AddressPolicy = REFUSING
+    proxies: Mapping[str, str] = field(default_factory=dict)
+    certificates: Certificates | None = None
+
+
+def manifest(cm: CustomModel, name: str, worker: Worker, cluster_id: str) -> Manifest:
+    """The Job: hardened for the restricted Pod Security level, and certain to end.
+
+    `podFailurePolicy` ends it at once on an exit code for which a repetition can't help, and
+    does not count a pod that was evicted or lost its node.
     """
     settings = cm.spec.job
     labels = {**settings.labels, **COMPONENT_LABELS, OWNER_LABEL: cm.metadata.uid}
@@ -53,8 +84,8 @@ def manifest(
             "runAsGroup": 65532,
             "seccompProfile": {"type": "RuntimeDefault"},
         },
-        "containers": [_container(cm, settings.image or image, cluster_id, hub_endpoint)],
-        "volumes": _volumes(cm) or None,
+        "containers": [_container(cm, worker, cluster_id)],
+        "volumes": _volumes(cm, worker) or None,
         "nodeSelector": settings.node_selector or None,
         "tolerations": [t.to_body() for t in settings.tolerations] or None,
         "affinity": settings.affinity.to_body() if settings.affinity is not None else None,
@@ -107,7 +138,7 @@ def manifest(
     }
 
 
-def _container(cm: CustomModel, image: str, cluster_id: str, hub_endpoint: str) -> Manifest:
+def _container(cm: CustomModel, worker: Worker, cluster_id: str) -> Manifest:
     archive = cm.spec.archive
     assert archive is not None  # the CRD's rule for sources that are packed
     command = ["together-operator", "archive", _source(cm), destination_prefix(cm, cluster_id)]
@@ -125,10 +156,10 @@ def _container(cm: CustomModel, image: str, cluster_id: str, hub_endpoint: str) 
     resources = cm.spec.job.resources
     container: Manifest = {
         "name": CONTAINER,
-        "image": image,
+        "image": cm.spec.job.image or worker.image,
         # Kubernetes would put a variable's value, a credential's perhaps, in the place of $(NAME).
         "command": [word.replace("$(", "$$(") for word in command],
-        "env": _environment(cm, hub_endpoint),
+        "env": _environment(cm, worker),
         "resources": resources.to_body() if resources is not None else _RESOURCES[archive.format],
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "securityContext": {
@@ -137,13 +168,15 @@ def _container(cm: CustomModel, image: str, cluster_id: str, hub_endpoint: str) 
             "capabilities": {"drop": ["ALL"]},
         },
     }
-    if cm.spec.source.persistent_volume_claim is not None:
-        mount = {"name": _VOLUME, "mountPath": MOUNT_PATH, "readOnly": True}
-        container["volumeMounts"] = [mount]
-    return container
+    places = {_VOLUME: MOUNT_PATH, _CERTIFICATES: CA_PATH}
+    mounts = [
+        {"name": volume["name"], "mountPath": places[volume["name"]], "readOnly": True}
+        for volume in _volumes(cm, worker)
+    ]
+    return container | ({"volumeMounts": mounts} if mounts else {})
 
 
-_VOLUME = "source"
+_VOLUME, _CERTIFICATES = "source", "ca"
 _COMPRESSING = "8"
 """Parts at once of a tar.gz: the worker sees all cores of its node, and each takes memory."""
 
@@ -177,15 +210,25 @@ def _source(cm: CustomModel) -> str:
     return source.s3.uri if source.s3.uri.endswith("/") else f"{source.s3.uri}/"
 
 
-def _volumes(cm: CustomModel) -> list[Manifest]:
+def _volumes(cm: CustomModel, worker: Worker) -> list[Manifest]:
+    volumes: list[Manifest] = []
     claim = cm.spec.source.persistent_volume_claim
-    if claim is None:
-        return []
-    source = {"claimName": claim.claim_name, "readOnly": True}
-    return [{"name": _VOLUME, "persistentVolumeClaim": source}]
+    if claim is not None:
+        source = {"claimName": claim.claim_name, "readOnly": True}
+        volumes.append({"name": _VOLUME, "persistentVolumeClaim": source})
+    bundle = worker.certificates
+    if bundle is not None:
+        # Optional: the worker can say what is missing, a pod that can't start can't.
+        common = {"items": [{"key": bundle.key, "path": CA_FILE}], "optional": True}
+        volumes.append(
+            {"name": _CERTIFICATES, "configMap": {"name": bundle.config_map, **common}}
+            if bundle.config_map
+            else {"name": _CERTIFICATES, "secret": {"secretName": bundle.secret, **common}}
+        )
+    return volumes
 
 
-def _environment(cm: CustomModel, hub_endpoint: str) -> list[Manifest]:
+def _environment(cm: CustomModel, worker: Worker) -> list[Manifest]:
     """Credentials by reference: their values never pass through the operator or the Job."""
     source, archive = cm.spec.source, cm.spec.archive
     assert archive is not None
@@ -194,9 +237,13 @@ def _environment(cm: CustomModel, hub_endpoint: str) -> list[Manifest]:
     hub = source.hugging_face
     if hub is not None and hub.token_secret_ref is not None:
         env.append(_variable("HF_TOKEN", hub.token_secret_ref))
-    if hub is not None and hub_endpoint != HUB_ENDPOINT:
-        env.append({"name": "HF_ENDPOINT", "value": hub_endpoint})
-    return env
+    values = {VARIABLE: str(worker.addresses), **worker.proxies}
+    if hub is not None and worker.hub_endpoint != HUB_ENDPOINT:
+        values["HF_ENDPOINT"] = worker.hub_endpoint
+    if worker.certificates is not None:
+        bundle = f"{CA_PATH}/{CA_FILE}"
+        values |= {"SSL_CERT_FILE": bundle, "AWS_CA_BUNDLE": bundle}
+    return env + [{"name": name, "value": value} for name, value in sorted(values.items())]
 
 
 def _credentials(location: S3Location, prefix: str) -> list[Manifest]:

@@ -79,6 +79,7 @@ class Reason(StrEnum):
     SOURCE_NOT_FOUND = "SourceNotFound"
     SOURCE_UNAUTHORIZED = "SourceUnauthorized"
     SOURCE_INVALID = "SourceInvalid"
+    ADDRESS_REFUSED = "AddressRefused"
     CREDENTIALS_TOO_SHORT = "CredentialsTooShort"
     URL_EXPIRED = "URLExpired"
     ARCHIVE_FAILED = "ArchiveFailed"

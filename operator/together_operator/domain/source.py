@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from urllib.parse import parse_qsl, urlsplit
@@ -13,6 +14,7 @@ from pydantic import SecretStr
 
 from together_operator.api.v1alpha1 import CustomModelSpec
 from together_operator.api.v1alpha1.source import ARCHIVE_SUFFIX
+from together_operator.domain.addresses import AddressPolicy, refused
 from together_operator.domain.conditions import Reason
 from together_operator.domain.errors import InputError
 
@@ -95,6 +97,42 @@ def source_text(spec: CustomModelSpec) -> str:
         return source.s3.uri
     assert source.presigned_url is not None
     return f"secret/{source.presigned_url.secret_key_ref.name}"
+
+
+MAX_PROBLEMS = 10
+
+
+def problems(found: Sequence[str]) -> str:
+    """What is wrong with a source, in one line; of many, the first ten."""
+    more = len(found) - MAX_PROBLEMS
+    count = f"{len(found)} problems: " if len(found) > 1 else ""
+    rest = [f"and {more} more"] if more > 0 else []
+    return count + " | ".join([*found[:MAX_PROBLEMS], *rest])
+
+
+def check_addresses(spec: CustomModelSpec, policy: AddressPolicy) -> None:
+    """Refuse endpoints that lead where they may not, as far as it can be told without a look-up.
+
+    What a name leads to is checked by whoever connects to it.
+
+    Raises:
+        InputError: one does; the message names its field.
+    """
+    places = {
+        "spec.source.s3.endpointURL": spec.source.s3,
+        "spec.archive.destination.endpointURL": spec.archive.destination if spec.archive else None,
+    }
+    for field, place in places.items():
+        kind = policy.refusal_of_url(place.endpoint_url or "") if place is not None else ""
+        if kind:
+            raise InputError(Reason.ADDRESS_REFUSED, refused(field, kind))
+
+
+def check_presigned(url: SecretStr, policy: AddressPolicy) -> None:
+    """The same for a URL that the user signed; the message holds no part of it."""
+    kind = policy.refusal_of_url(url.get_secret_value())
+    if kind:
+        raise InputError(Reason.ADDRESS_REFUSED, refused("The presigned URL", kind))
 
 
 IMPORT_SECONDS = 100 * 60

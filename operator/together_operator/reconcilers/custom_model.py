@@ -23,6 +23,7 @@ from together_operator.domain.errors import (
 )
 from together_operator.domain.failures import STORE_REMEDIES, STORE_STAGE, StageError, during
 from together_operator.domain.plan import is_deleting
+from together_operator.domain.source import check_addresses
 from together_operator.domain.together import Import, Model, Revision
 from together_operator.engine.store import Body, Key, Store
 from together_operator.ports import Objects, Priority
@@ -257,14 +258,10 @@ class CustomModelReconciler(Reconciler[CustomModel, Status, Observed, actions.Ac
         return None
 
     async def _create_job(self, cm: CustomModel, name: str) -> None:
-        job = manifest(
-            cm,
-            name,
-            self._outside.archive_image,
-            self.world.process.cluster_id,
-            self._outside.hub_endpoint,
-        )
+        job = manifest(cm, name, self._outside.worker, self.world.process.cluster_id)
         with during(status.ARCHIVE):
+            # The destination may have changed since the source was looked at.
+            check_addresses(cm.spec, self._outside.worker.addresses)
             await self._outside.jobs.create(job)
 
     async def _delete_archives(self, cm: CustomModel) -> Fold:

@@ -9,14 +9,17 @@ import structlog
 from pydantic import SecretStr
 
 from together_operator.api.v1alpha1 import CustomModel, S3Location
-from together_operator.domain.archive_manifest import HUB_ENDPOINT
+from together_operator.domain.archive_manifest import Worker
 from together_operator.domain.conditions import Reason
 from together_operator.domain.errors import InputError, NotFound, OperatorError
 from together_operator.domain.source import (
     SourceFacts,
+    check_addresses,
+    check_presigned,
     may_change,
     needs_archive,
     presigned_facts,
+    problems,
     source_digest,
 )
 from together_operator.ports import (
@@ -46,7 +49,7 @@ class Outside:
     """The systems that a CustomModel touches besides its own object.
 
     Args:
-        hub_endpoint: Hugging Face, or a mirror of it.
+        worker: what archive Jobs are made of.
         inspector: looks into sources before anything is started; None: nobody does.
         source_seconds: between looks at a source that has been imported; 0: none is looked at.
     """
@@ -56,8 +59,7 @@ class Outside:
     jobs: Jobs
     archives: ArchiveStore
     hub: Hub
-    archive_image: str
-    hub_endpoint: str = HUB_ENDPOINT
+    worker: Worker
     inspector: Inspector | None = None
     source_seconds: float = 0.0
 
@@ -79,6 +81,7 @@ class Sources:
         Raises:
             InputError: it is not; the message names every problem with its remedy.
         """
+        check_addresses(cm.spec, self.outside.worker.addresses)
         facts, place = await self._look(cm)
         known, digest = cm.status.source, source_digest(cm.spec)
         if known is not None and (known.digest, known.revision or "") == (digest, facts.revision):
@@ -87,8 +90,7 @@ class Sources:
             node = await self._largest_node(cm)
             found = await self.outside.inspector.inspect(place, facts.revision, node)
             if found:
-                count = f"{len(found)} problems: " if len(found) > 1 else ""
-                raise InputError(Reason.SOURCE_INVALID, count + " | ".join(found))
+                raise InputError(Reason.SOURCE_INVALID, problems(found))
         return facts
 
     def is_due(self, cm: CustomModel) -> bool:
@@ -137,6 +139,7 @@ class Sources:
         if source.s3 is not None:
             return await self._signed(cm, source.s3, source.s3.uri), None
         given = await self._presigned(cm)
+        check_presigned(given, self.outside.worker.addresses)
         presigned_facts(given, self.world.now())
         return given, None
 
@@ -161,6 +164,7 @@ class Sources:
         if source.persistent_volume_claim is not None:
             return SourceFacts(revision=""), None  # the Job looks into the volume
         url = await self._presigned(cm)
+        check_presigned(url, self.outside.worker.addresses)
         return presigned_facts(url, self.world.now()), BehindUrl(url)
 
     async def _token(self, cm: CustomModel) -> SecretStr | None:

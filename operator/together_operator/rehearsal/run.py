@@ -18,6 +18,8 @@ from together_operator.controllers import (
     Controllers,
     Ports,
 )
+from together_operator.domain.addresses import REFUSING, AddressPolicy
+from together_operator.domain.archive_manifest import Worker
 from together_operator.domain.backoff import Backoff
 from together_operator.domain.outcome import After, Failed, Gone, Outcome
 from together_operator.domain.plan import Process
@@ -72,6 +74,7 @@ class Outside:
     hub: Hub
     connect: Callable[[SecretStr], ModelProvider]
     api_key: SecretStr | None
+    addresses: AddressPolicy = REFUSING
 
 
 class _Time:
@@ -163,7 +166,7 @@ def _controllers(
         Chance(time.now, time.monotonic, random.Random(0)),  # noqa: S311 - jitter
         always,
         api_key=outside.api_key,
-        archive_image="",
+        worker=Worker("", addresses=outside.addresses),
     )
 
 

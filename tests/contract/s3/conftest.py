@@ -14,9 +14,12 @@ from tests.support.simulators.s3 import S3Simulator
 
 from together_operator.adapters.s3 import S3Archives
 from together_operator.api.v1alpha1 import CredentialsSecretRef, S3Location
+from together_operator.domain.addresses import AddressPolicy
 
 BUCKET = "models"
 SECRET = "s3-credentials"
+HERE = AddressPolicy.parse("127.0.0.0/8")
+"""Where the simulators are."""
 
 
 @pytest.fixture(autouse=True)
@@ -40,7 +43,7 @@ def threads() -> Iterator[ThreadPoolExecutor]:
 @pytest.fixture
 def archives(threads: ThreadPoolExecutor) -> S3Archives:
     """The adapter."""
-    return S3Archives(threads)
+    return S3Archives(threads, HERE)
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
-from tests.contract.s3.conftest import BUCKET, keys
+from tests.contract.s3.conftest import BUCKET, HERE, keys
 from tests.support.simulators.hub import MINILM, HubSimulator
 from tests.support.simulators.s3 import S3Simulator
 from tests.support.simulators.tiny_models import write_adapter, write_archive, write_model
@@ -29,7 +29,7 @@ ENOUGH = 80 << 30
 @pytest.fixture
 def inspector(hub_sim: HubSimulator, threads: ThreadPoolExecutor) -> SourceInspector:
     """The adapter."""
-    return SourceInspector(hub_sim.url, threads)
+    return SourceInspector(hub_sim.url, threads, HERE)
 
 
 async def look(

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from pydantic import SecretStr
-from tests.contract.s3.conftest import BUCKET, SECRET, keys
+from tests.contract.s3.conftest import BUCKET, HERE, SECRET, keys
 from tests.support.simulators.s3 import S3Simulator
 from tests.support.simulators.together import Fault
 
@@ -331,6 +331,6 @@ async def test_many_looks_at_once_share_a_client(
     store: S3Simulator, location: S3Location, credentials: Values, threads: ThreadPoolExecutor
 ) -> None:
     put(store, ARCHIVE)
-    archives = S3Archives(threads)
+    archives = S3Archives(threads, HERE)
     found = await asyncio.gather(*(archives.head(location, URI, credentials) for _ in range(20)))
     assert {facts.size_bytes for facts in found} == {7}

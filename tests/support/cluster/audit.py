@@ -44,15 +44,15 @@ class AuditEntry:
     """The whole audit event."""
 
 
-def read_audit_log(path: Path) -> Iterator[AuditEntry]:
-    """Yield the requests that the API server has answered, oldest first.
+def read_audit_log(path: Path, skip: int = 0) -> Iterator[AuditEntry]:
+    """Yield the requests that the API server has answered, oldest first, without the first ones.
 
     The server writes an event before it ends its answer, so that the log always has the requests
     whose answer a client has seen.
     """
     with path.open(encoding="utf-8") as file:
-        for line in file:
-            if line.endswith("\n"):
+        for number, line in enumerate(file):
+            if number >= skip and line.endswith("\n"):
                 yield _entry(json.loads(line))
 
 

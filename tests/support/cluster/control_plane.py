@@ -140,9 +140,9 @@ class ControlPlane:
         self.api_server.restart()
         self.wait_ready()
 
-    def audit(self) -> Iterator[audit.AuditEntry]:
-        """Yield every request that the API server has answered so far."""
-        return audit.read_audit_log(self._folder / "audit.log")
+    def audit(self, skip: int = 0) -> Iterator[audit.AuditEntry]:
+        """Yield every request that the API server has answered so far, without the first ones."""
+        return audit.read_audit_log(self._folder / "audit.log", skip)
 
     def wait_ready(self, timeout: float = READY_SECONDS) -> None:
         """Wait up to ``timeout`` seconds for all four; for use after a restart of etcd."""

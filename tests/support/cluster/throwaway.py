@@ -196,9 +196,12 @@ class ThrowawayCluster:
     def scheduler(self) -> Component:
         return self._control_plane.scheduler
 
-    def audit(self) -> Iterator[AuditEntry]:
-        """Yield every request that the API server has answered so far, oldest first."""
-        return self._control_plane.audit()
+    def audit(self, skip: int = 0) -> Iterator[AuditEntry]:
+        """Yield every request that the API server has answered so far, oldest first.
+
+        :param skip: how many of the first are left out.
+        """
+        return self._control_plane.audit(skip)
 
     def rotate_token(self, user: str) -> None:
         """Give ``user`` a new token in its kubeconfig; the old one is refused afterwards."""

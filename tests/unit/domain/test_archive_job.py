@@ -10,13 +10,14 @@ import pytest
 from tests.unit.domain import situations as s
 from tests.unit.domain.situations import PREFIX
 
+from together_operator.domain.addresses import VARIABLE, AddressPolicy
 from together_operator.domain.archive_job import (
     FINAL_EXIT_CODES,
     OWNER_LABEL,
     destination_prefix,
     job_name,
 )
-from together_operator.domain.archive_manifest import manifest
+from together_operator.domain.archive_manifest import Certificates, Worker, manifest
 
 FULL: s.Spec = {
     "source": {
@@ -60,7 +61,7 @@ FULL: s.Spec = {
 def made(spec: s.Spec = PREFIX) -> dict[str, Any]:
     """The manifest for an object of this spec."""
     cm = s.found(spec)
-    return manifest(cm, job_name(cm, "cluster", 1), "operator:1", "cluster")
+    return manifest(cm, job_name(cm, "cluster", 1), Worker("operator:1"), "cluster")
 
 
 def pod(job: dict[str, Any]) -> dict[str, Any]:
@@ -146,15 +147,49 @@ def test_a_claim_is_mounted_read_only() -> None:
 def test_a_token_of_the_hub_is_a_reference_and_a_mirror_is_told() -> None:
     hub = {**s.PINNED["source"]["huggingFace"], "tokenSecretRef": {"name": "hub", "key": "t"}}
     cm = s.found({**s.PINNED, "source": {"huggingFace": hub}})
-    env = container(manifest(cm, "job", "operator:1", "cluster", "https://mirror"))["env"]
+    worker = Worker("operator:1", "https://mirror")
+    env = container(manifest(cm, "job", worker, "cluster"))["env"]
     assert env == [
         {
             "name": "HF_TOKEN",
             "valueFrom": {"secretKeyRef": {"name": "hub", "key": "t", "optional": False}},
         },
         {"name": "HF_ENDPOINT", "value": "https://mirror"},
+        {"name": "TOGETHER_OPERATOR_ALLOWED_ADDRESSES", "value": ""},
     ]
-    assert container(made(s.PINNED))["env"] == []
+    assert [e["name"] for e in container(made(s.PINNED))["env"]] == [VARIABLE]
+
+
+def test_the_configuration_of_the_operator_reaches_the_worker() -> None:
+    worker = Worker(
+        "operator:1",
+        addresses=AddressPolicy.parse("127.0.0.0/8,::1"),
+        proxies={"HTTPS_PROXY": "http://proxy:3128", "NO_PROXY": ".cluster.local"},
+        certificates=Certificates(config_map="bundle", key="root.pem"),
+    )
+    job = manifest(s.found(PREFIX), "job", worker, "cluster")
+
+    told = {e["name"]: e.get("value") for e in container(job)["env"]}
+    assert told[VARIABLE] == "127.0.0.0/8,::1/128"
+    assert (told["HTTPS_PROXY"], told["NO_PROXY"]) == ("http://proxy:3128", ".cluster.local")
+    assert "HTTP_PROXY" not in told
+    (volume,) = pod(job)["volumes"]
+    items = [{"key": "root.pem", "path": "ca.crt"}]
+    assert volume["configMap"] == {"name": "bundle", "items": items, "optional": True}
+    (mount,) = container(job)["volumeMounts"]
+    assert (mount["name"], mount["readOnly"]) == (volume["name"], True)
+    bundle = f"{mount['mountPath']}/ca.crt"
+    assert told["SSL_CERT_FILE"] == told["AWS_CA_BUNDLE"] == bundle
+
+
+def test_certificates_can_be_in_a_secret_and_beside_a_claim() -> None:
+    worker = Worker("operator:1", certificates=Certificates(secret="bundle"))
+    job = manifest(s.found(s.CLAIM), "job", worker, "cluster")
+
+    claim, bundle = pod(job)["volumes"]
+    assert "persistentVolumeClaim" in claim
+    assert bundle["secret"]["secretName"] == "bundle"
+    assert len(container(job)["volumeMounts"]) == 2
 
 
 def test_a_compressed_archive_gets_the_memory_that_it_takes() -> None:
@@ -178,7 +213,7 @@ def test_stores_and_regions_are_told_by_options() -> None:
 
 
 def test_credentials_are_references_and_never_values() -> None:
-    env = container(made(FULL))["env"]
+    env = [e for e in container(made(FULL))["env"] if e["name"] != VARIABLE]
     assert all(set(variable) == {"name", "valueFrom"} for variable in env)
     found = {
         variable["name"]: (
@@ -199,7 +234,7 @@ def test_credentials_are_references_and_never_values() -> None:
 
 
 def test_without_secrets_the_pod_has_its_own_identity() -> None:
-    assert container(made())["env"] == []
+    assert container(made())["env"] == [{"name": VARIABLE, "value": ""}]
 
 
 def test_what_users_say_of_the_pod_is_taken() -> None:

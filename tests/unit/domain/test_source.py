@@ -13,13 +13,17 @@ from pydantic import SecretStr
 from tests.unit.domain import situations as s
 from tests.unit.domain.situations import HUB, NOW, OBJECT, PREFIX, SPECS, URL
 
+from together_operator.domain.addresses import AddressPolicy
 from together_operator.domain.conditions import Reason
 from together_operator.domain.errors import InputError
 from together_operator.domain.source import (
     IMPORT_SECONDS,
+    check_addresses,
+    check_presigned,
     may_change,
     needs_archive,
     presigned_facts,
+    problems,
     source_digest,
     source_text,
 )
@@ -267,3 +271,68 @@ def test_any_value_of_a_secret_is_taken_or_refused(text: str) -> None:
     with contextlib.suppress(InputError):
         assert len(presigned_facts(SecretStr(text), NOW).revision) == 16
         assert text.lower().lstrip().startswith("http")
+
+
+@pytest.mark.parametrize(
+    ("found", "told"),
+    [
+        (["a"], "a"),
+        (["a", "b"], "2 problems: a | b"),
+        ([*"abcdefghij"], "10 problems: " + " | ".join("abcdefghij")),
+        (["x"] * 100_000, "100000 problems: " + "x | " * 10 + "and 99990 more"),
+    ],
+)
+def test_of_many_problems_ten_are_told(found: list[str], told: str) -> None:
+    assert problems(found) == told
+
+
+REFUSING, ALLOWING = AddressPolicy(), AddressPolicy.parse("127.0.0.0/8")
+METADATA = "http://169.254.169.254"
+
+
+def to(endpoint: str) -> s.Spec:
+    """A spec whose archives go to a store at this address."""
+    return {**PREFIX, "archive": {"destination": {"uri": "s3://b-b/a/", "endpointURL": endpoint}}}
+
+
+@pytest.mark.parametrize(
+    ("spec", "policy", "field"),
+    [
+        (s3(endpointURL=METADATA), REFUSING, "spec.source.s3.endpointURL"),
+        (s3(endpointURL="http://127.0.0.1:9000"), REFUSING, "spec.source.s3.endpointURL"),
+        (to("http://localhost:9000"), REFUSING, "spec.archive.destination.endpointURL"),
+        (to(METADATA), ALLOWING, "spec.archive.destination.endpointURL"),
+    ],
+)
+def test_an_endpoint_that_leads_where_it_may_not_is_refused_by_its_field(
+    spec: s.Spec, policy: AddressPolicy, field: str
+) -> None:
+    with pytest.raises(InputError, match=field) as caught:
+        check_addresses(s.custom_model(spec).spec, policy)
+    assert caught.value.reason is Reason.ADDRESS_REFUSED
+
+
+@pytest.mark.parametrize(
+    ("spec", "policy"),
+    [
+        (s3(), REFUSING),
+        (s3(endpointURL="https://minio.example.com"), REFUSING),
+        (to("http://10.0.0.7:9000"), REFUSING),
+        (to("http://127.0.0.1:9000"), ALLOWING),
+        (HUB, REFUSING),
+        (s.CLAIM, REFUSING),
+    ],
+)
+def test_other_endpoints_pass(spec: s.Spec, policy: AddressPolicy) -> None:
+    check_addresses(s.custom_model(spec).spec, policy)
+
+
+def test_a_presigned_url_is_judged_and_never_quoted() -> None:
+    url = SecretStr(f"{METADATA}/model.zip?X-Amz-Signature=s3cret")
+    with pytest.raises(InputError, match="a metadata service's") as caught:
+        check_presigned(url, ALLOWING)
+    assert caught.value.reason is Reason.ADDRESS_REFUSED
+    assert "169.254" not in str(caught.value)
+    assert "s3cret" not in str(caught.value)
+    check_presigned(SecretStr("https://bucket.example.com/model.zip?sig=x"), REFUSING)
+    check_presigned(SecretStr("http://127.0.0.1:9000/model.zip"), ALLOWING)

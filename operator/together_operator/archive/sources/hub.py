@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -23,7 +23,9 @@ from together_operator.archive.errors import (
     TemporaryFailure,
 )
 from together_operator.archive.locations import HubLocation
+from together_operator.archive.network import only, policy_of
 from together_operator.archive.sources import Entry, RangeReader
+from together_operator.domain.addresses import AddressPolicy
 
 if TYPE_CHECKING:
     from huggingface_hub.hf_api import RepoSibling
@@ -36,12 +38,18 @@ _READ_TIMEOUT_SECONDS = 60.0
 def open_repository(location: HubLocation, environ: Mapping[str, str]) -> "HubSource":
     """Token and endpoint from `HF_TOKEN` and `HF_ENDPOINT`, as everywhere."""
     return HubSource(
-        location, token=environ.get("HF_TOKEN") or None, endpoint=environ.get("HF_ENDPOINT") or None
+        location,
+        token=environ.get("HF_TOKEN") or None,
+        endpoint=environ.get("HF_ENDPOINT") or None,
+        policy=policy_of(environ),
     )
 
 
 class HubSource:
-    """`sleep` (seconds) is called between tries."""
+    """`sleep` (seconds) is called between tries.
+
+    The endpoint is trusted; `policy` is for where it redirects to.
+    """
 
     def __init__(
         self,
@@ -49,8 +57,10 @@ class HubSource:
         *,
         token: str | None,
         endpoint: str | None,
+        policy: AddressPolicy | None = None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
+        self._policy = policy
         self._location = location
         self._token = token
         self._api = HfApi(endpoint=endpoint, token=token or False)
@@ -113,8 +123,17 @@ class HubSource:
 
     def headers(self, address: str) -> dict[str, str]:
         """The token goes to the hub itself only."""
-        own = urlsplit(address).netloc == urlsplit(self._api.endpoint).netloc
-        return {"Authorization": f"Bearer {self._token}"} if own and self._token else {}
+        known = self._is_own(address) and self._token
+        return {"Authorization": f"Bearer {self._token}"} if known else {}
+
+    def connecting(self, address: str) -> AbstractContextManager[None]:
+        """Inside of it, connections for this address go where they may."""
+        if self._is_own(address):
+            return nullcontext()
+        return only(self._policy, address, "where the hub keeps the file")
+
+    def _is_own(self, address: str) -> bool:
+        return urlsplit(address).netloc == urlsplit(self._api.endpoint).netloc
 
     def pause(self, tries: int) -> None:
         self._sleep(min(20.0, 0.5 * 2**tries))
@@ -176,7 +195,8 @@ class _HubRange:
             },
             timeout=_READ_TIMEOUT_SECONDS,
         )
-        self._response = session.send(request, stream=True, follow_redirects=False)
+        with self._source.connecting(address):
+            self._response = session.send(request, stream=True, follow_redirects=False)
         status = self._response.status_code
         whole = status == 200 and not self._offset
         if status != 206 and not whole:

@@ -1,5 +1,5 @@
--- Health of a CustomModel, by its kstatus conditions: "Progressing" until the operator has seen this
--- generation and it is Ready, "Degraded" when a person has to do something ("Stalled").
+-- Health by the kstatus conditions, which both kinds have: "Progressing" until the operator has seen
+-- this generation and the object is Ready, "Degraded" when a person has to do something ("Stalled").
 local function condition(kind)
   for _, found in ipairs((obj.status or {}).conditions or {}) do
     if found.type == kind then
@@ -14,9 +14,6 @@ local function health(status, message)
 end
 
 local ready = condition("Ready")
-if obj.metadata.deletionTimestamp ~= nil then
-  return health("Progressing", ready.message or "Being deleted")
-end
 if obj.status == nil or obj.status.observedGeneration ~= obj.metadata.generation then
   return health("Progressing", "Waiting for the operator")
 end
