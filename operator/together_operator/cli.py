@@ -6,6 +6,7 @@ from importlib import import_module
 import click
 
 from together_operator import __version__
+from together_operator.postponed import postpone
 
 _LAZY = {
     "completion": "together_operator.commands.completion:completion_command",
@@ -33,6 +34,7 @@ class _LazyGroup(click.Group):
         module, _, name = _LAZY[cmd_name].partition(":")
         # What is imported stays: to look for garbage in it is a third of what an import takes.
         gc.disable()
+        postpone()
         try:
             command: click.Command = getattr(import_module(module), name)
         finally:
