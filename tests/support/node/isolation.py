@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -31,6 +32,36 @@ def lacking() -> list[str]:
     if not (CNI / "bridge").exists():
         missing.add("containernetworking-plugins")
     return (["root"] if os.geteuid() != 0 else []) + sorted(missing)
+
+
+def forbidden() -> str:
+    """What this machine does not let root do, in its own words; empty if a node can run.
+
+    As in a container without privileges: namespaces, mounts, cgroups, a bridge and packet filters.
+    """
+    unshare = ("unshare", "--net", "--mount", "--pid", "--fork", "--mount-proc")
+    with tempfile.TemporaryDirectory(prefix="together-e2e-probe-") as folder:
+        layers = "lowerdir=lower,upperdir=upper/upper,workdir=upper/work"
+        script = "\n".join(
+            (
+                "set -e",
+                f"cd {folder}; mkdir lower upper work merged",
+                "mount -t tmpfs none upper; mkdir upper/upper upper/work",
+                f"mount -t overlay none -o {layers} merged",
+                "ip link add probe0 type bridge",
+                "iptables -t nat -L -n >/dev/null",
+                f"mkdir -p {_hierarchy()}/{CGROUP}-probe && rmdir {_hierarchy()}/{CGROUP}-probe",
+            )
+        )
+        run = subprocess.run(
+            [*unshare, "sh", "-c", script], capture_output=True, text=True, check=False
+        )
+    return "" if run.returncode == 0 else " ".join(run.stderr.split()) or "unshare failed"
+
+
+def _hierarchy() -> Path:
+    """A cgroup hierarchy that kubelet writes to."""
+    return CGROUPS if (CGROUPS / "cgroup.controllers").exists() else CGROUPS / "memory"
 
 
 def run_isolated(command: Sequence[str], environment: Mapping[str, str], folder: Path) -> int:
