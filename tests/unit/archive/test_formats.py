@@ -58,7 +58,8 @@ def extract(path: Path, into: Path, archive_format: str) -> dict[str, bytes]:
     """By GNU tar or unzip; what is there afterwards."""
     into.mkdir()
     if archive_format == "zip":
-        command = ["unzip", "-q", "-o", str(path), "-d", str(into)]
+        # -V: else unzip takes everything from a ";" on for a version number of VMS.
+        command = ["unzip", "-V", "-q", "-o", str(path), "-d", str(into)]
     else:
         command = ["tar", "-xf", str(path), "-C", str(into)]
     done = subprocess.run(command, capture_output=True, check=False, env={"LC_ALL": "C.UTF-8"})
