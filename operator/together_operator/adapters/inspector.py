@@ -13,6 +13,7 @@ from concurrent.futures import Executor
 from functools import partial
 from typing import TYPE_CHECKING
 
+from together_operator.adapters.strangers import Strangers
 from together_operator.domain.addresses import AddressPolicy
 from together_operator.ports import BehindUrl, InRepository, InStore, Place
 
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 
 AT_ONCE = 2
 """Looks at the same time: each may hold a large header and its parsed form in memory."""
+
+PATIENCE = 30.0
+"""Seconds that a look at an endpoint which a user names waits for its turn."""
 
 REMEMBERED = 1024
 """Answers that are kept: a bad source is asked about again and again until it is mended."""
@@ -44,6 +48,7 @@ class SourceInspector:
         self._lock = threading.Lock()
         self._loaded: Inspections | None = None
         self._slots = asyncio.Semaphore(AT_ONCE)
+        self._strangers = Strangers(AT_ONCE, PATIENCE)
         self._answers: OrderedDict[_Key, tuple[str, ...]] = OrderedDict()
 
     @staticmethod
@@ -59,18 +64,30 @@ class SourceInspector:
             Forbidden, Unavailable: it can't be read at present.
         """
         key = (*_identity(place), revision, str(largest_node))
+        look = partial(self._inspect, place, largest_node)
+        if _is_strange(place):
+            known = self._known(key)
+            if known is None:
+                known = self._remember(key, await self._strangers.run(look))
+            return known
         async with self._slots:
-            known = self._answers.get(key)
+            known = self._known(key)
             if known is not None:
-                self._answers.move_to_end(key)
                 return known
             loop = asyncio.get_running_loop()
-            look = partial(self._inspect, place, largest_node)
-            found = tuple(await loop.run_in_executor(self._executor, look))
-            self._answers[key] = found
-            while len(self._answers) > REMEMBERED:
-                self._answers.popitem(last=False)
-            return found
+            return self._remember(key, await loop.run_in_executor(self._executor, look))
+
+    def _known(self, key: _Key) -> tuple[str, ...] | None:
+        known = self._answers.get(key)
+        if known is not None:
+            self._answers.move_to_end(key)
+        return known
+
+    def _remember(self, key: _Key, answer: Sequence[str]) -> tuple[str, ...]:
+        found = self._answers[key] = tuple(answer)
+        while len(self._answers) > REMEMBERED:
+            self._answers.popitem(last=False)
+        return found
 
     def _inspect(self, place: Place, largest_node: int | None) -> list[str]:
         with self._lock:
@@ -79,6 +96,13 @@ class SourceInspector:
 
                 self._loaded = Inspections(self._hub_endpoint, self._addresses)
         return self._loaded.inspect(place, largest_node)
+
+
+def _is_strange(place: Place) -> bool:
+    """Whether a user names the server that is asked."""
+    if isinstance(place, InStore):
+        return bool(place.location.endpoint_url)
+    return isinstance(place, BehindUrl)
 
 
 def _identity(place: Place) -> _Key:

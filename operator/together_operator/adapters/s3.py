@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import SecretStr
 
+from together_operator.adapters.strangers import Strangers
 from together_operator.api.v1alpha1 import S3Location
 from together_operator.domain.addresses import AddressPolicy
 from together_operator.domain.source import SourceFacts
@@ -25,6 +26,12 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+STRANGERS_AT_ONCE = 8
+"""Calls to endpoints that users name: half as many as there are reconciles at once."""
+
+PATIENCE = 10.0
+"""Seconds that such a call waits for its turn."""
+
 
 def _utc_now() -> datetime:
     return datetime.now(UTC)
@@ -34,7 +41,7 @@ class S3Archives:
     """`ArchiveStore` of the ports.
 
     Args:
-        executor: bounded threads, in which every call runs.
+        executor: bounded threads for calls to AWS and to the operator's own endpoint.
         addresses: where an endpoint that an object names may lead; another is an InputError.
         now: the wall clock, in UTC; compared with the end of credentials.
     """
@@ -48,6 +55,7 @@ class S3Archives:
         self._executor = executor
         self._addresses = addresses
         self._now = now
+        self._strangers = Strangers(STRANGERS_AT_ONCE, PATIENCE)
         self._lock = threading.Lock()
         self._loaded: S3Calls | None = None
 
@@ -58,7 +66,7 @@ class S3Archives:
             SecretUnavailable: the credentials lack one of the two keys.
             NotFound, Forbidden, Unauthorized, RateLimited, Unavailable, Rejected.
         """
-        return await self._run(lambda s3: s3.head(location, uri, credentials))
+        return await self._run(location, lambda s3: s3.head(location, uri, credentials))
 
     async def list_prefix(
         self, location: S3Location, uri: str, credentials: Credentials
@@ -68,7 +76,7 @@ class S3Archives:
         The digest is over each file's key below the prefix, size and ETag. Raises as `head`;
         a prefix without files is `NotFound`.
         """
-        return await self._run(lambda s3: s3.list_prefix(location, uri, credentials))
+        return await self._run(location, lambda s3: s3.list_prefix(location, uri, credentials))
 
     async def delete_archives(
         self, location: S3Location, folder: str, credentials: Credentials
@@ -77,7 +85,7 @@ class S3Archives:
 
         Raises as `head`; Unavailable where one is still there.
         """
-        await self._run(lambda s3: s3.delete_archives(location, folder, credentials))
+        await self._run(location, lambda s3: s3.delete_archives(location, folder, credentials))
 
     async def presign(
         self, location: S3Location, uri: str, credentials: Credentials, seconds: int
@@ -90,9 +98,11 @@ class S3Archives:
                 the bucket is asked for its region.
             ValueError: more than 7 days were asked for.
         """
-        return await self._run(lambda s3: s3.presign(location, uri, credentials, seconds))
+        return await self._run(location, lambda s3: s3.presign(location, uri, credentials, seconds))
 
-    async def _run(self, call: Callable[[S3Calls], T]) -> T:
+    async def _run(self, location: S3Location, call: Callable[[S3Calls], T]) -> T:
+        if location.endpoint_url:
+            return await self._strangers.run(partial(self._call, call))
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._executor, partial(self._call, call))
 
