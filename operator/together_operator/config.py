@@ -12,6 +12,7 @@ from pydantic import AliasChoices, Field, HttpUrl, SecretStr, ValidationError, f
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from together_operator.domain.addresses import AddressPolicy
+from together_operator.domain.text import is_printable
 
 PREFIX = "TOGETHER_OPERATOR_"
 
@@ -187,7 +188,10 @@ class Config(BaseSettings):
     def _not_blank(cls, value: SecretStr | None) -> SecretStr | None:
         if value is None or not value.get_secret_value().strip():
             return None
-        return SecretStr(value.get_secret_value().strip())
+        stripped = value.get_secret_value().strip()
+        if not is_printable(stripped):
+            raise ValueError("the value has characters that no key has")
+        return SecretStr(stripped)
 
 
 def load() -> Config:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
@@ -23,6 +22,7 @@ from together_operator.api.v1alpha1 import S3Location
 from together_operator.archive.s3_guard import guard
 from together_operator.domain.addresses import AddressPolicy
 from together_operator.domain.errors import SecretUnavailable
+from together_operator.domain.text import is_printable
 from together_operator.ports import Credentials
 
 if TYPE_CHECKING:
@@ -35,7 +35,6 @@ MAX_CLIENTS = 64
 MAX_SESSION_SECONDS = 12 * 3600
 """What STS gives at most to a web identity."""
 
-_PRINTABLE = re.compile(r"[\x21-\x7e]+")
 _REQUIRED = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 
 V = TypeVar("V")
@@ -233,7 +232,7 @@ def _values(secret: str, credentials: Mapping[str, SecretStr]) -> dict[str, str]
         if not value:
             problem = "the Secret has no such key" if held is None else "the value is empty"
             raise SecretUnavailable(secret, key, problem)
-        if not _PRINTABLE.fullmatch(value):
+        if not is_printable(value):
             raise SecretUnavailable(secret, key, "the value has characters that no key has")
         found[key] = value
     return found

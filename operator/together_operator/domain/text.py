@@ -1,6 +1,8 @@
-"""Numbers for people: sizes, durations, dollars."""
+"""Numbers for people: sizes, durations, dollars; and what a key is made of."""
 
 from __future__ import annotations
+
+import re
 
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 
@@ -29,3 +31,11 @@ def human_duration(seconds: float) -> str:
 def dollars(cents: float) -> str:
     """US cents as decimal dollars: `3.36`."""
     return f"{cents / 100:.2f}"
+
+
+_PRINTABLE = re.compile(r"[\x21-\x7e]+")
+
+
+def is_printable(text: str) -> bool:
+    """Whether it can be sent as a key or in a URL: visible ASCII, without blanks or line ends."""
+    return _PRINTABLE.fullmatch(text) is not None

@@ -11,6 +11,7 @@ from pydantic import SecretStr
 
 from together_operator.api.v1alpha1 import SecretKeyRef
 from together_operator.domain.errors import SecretUnavailable, Unauthorized
+from together_operator.domain.text import is_printable
 from together_operator.domain.together import (
     Config,
     Endpoint,
@@ -155,10 +156,10 @@ class Accounts:
 
 
 async def read_key(secrets: Secrets, namespace: str, reference: SecretKeyRef) -> SecretStr:
-    """One key of a Secret, which must not be empty.
+    """One key of a Secret: a token or a URL, in printable characters.
 
     Raises:
-        SecretUnavailable: the Secret or the key is missing, or its value is empty.
+        SecretUnavailable: the Secret or the key is missing, or its value is empty or malformed.
     """
     try:
         values = await secrets.read(namespace, reference.name)
@@ -170,6 +171,9 @@ async def read_key(secrets: Secrets, namespace: str, reference: SecretKeyRef) ->
     stripped = value.get_secret_value().strip()
     if not stripped:
         raise SecretUnavailable(reference.name, reference.key, "the value is empty")
+    if not is_printable(stripped):
+        problem = "the value has characters that no token or URL has"
+        raise SecretUnavailable(reference.name, reference.key, problem)
     return SecretStr(stripped)
 
 
