@@ -95,10 +95,6 @@ gitops: $(STAMP) ## A real Argo CD, built once (4 minutes), syncs both kinds fro
 argocd: $(STAMP) ## Write deploy/argocd/argocd-cm.yaml from the Lua files
 	@$(BIN)/python -m hack.argocd
 
-.PHONY: rights
-rights: $(STAMP) ## Write into docs/rights.md what kubectl tells of the operator's rights
-	@$(BIN)/python -m hack.rights
-
 .PHONY: docs
 docs: $(STAMP) ## Write the generated pages, and build the documentation into build/docs
 	@$(BIN)/python -m hack.docs

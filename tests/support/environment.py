@@ -272,7 +272,7 @@ def operator_environment(
         "TOGETHER_OPERATOR_LOG_FORMAT": "json",
         "TOGETHER_OPERATOR_LEASE_NAMESPACE": "default",
         # The simulators are there.
-        "TOGETHER_OPERATOR_ALLOWED_ADDRESSES": "127.0.0.0/8",
+        "TOGETHER_OPERATOR_ALLOWED_ADDRESSES": "127.0.0.0/8,::1",
         **simulators.aws,
         **prefixed,
     }

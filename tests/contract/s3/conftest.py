@@ -18,7 +18,7 @@ from together_operator.domain.addresses import AddressPolicy
 
 BUCKET = "models"
 SECRET = "s3-credentials"
-HERE = AddressPolicy.parse("127.0.0.0/8")
+HERE = AddressPolicy.parse("127.0.0.0/8,::1")
 """Where the simulators are."""
 
 

@@ -74,8 +74,9 @@ def run_isolated(command: Sequence[str], environment: Mapping[str, str], folder:
     janitor = _janitor(folder)
     process = subprocess.Popen([*unshare, *command], env=dict(environment))
     try:
+        # unshare itself ignores SIGTERM; with it goes, by SIGKILL, what it has started.
         for number in (signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, lambda *_: process.terminate())
+            signal.signal(number, lambda *_: process.kill())
         return process.wait()
     finally:
         process.kill()

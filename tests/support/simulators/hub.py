@@ -209,7 +209,9 @@ class HubSimulator(AsyncServer):
         name = quote(Path(file.path).name)
         signature = hmac.new(self._secret, file.lfs_digest.encode(), "sha256").hexdigest()
         # Another host name, as the hub's own content host: clients must not send it their token.
-        host = f"http://localhost:{self._port}"
+        # Whoever comes by another way than the loopback can go on by that way only.
+        own = request.host == f"127.0.0.1:{self._port}"
+        host = f"http://localhost:{self._port}" if own else f"http://{request.host}"
         headers |= {
             "X-Linked-Etag": f'"{file.lfs_digest}"',
             "X-Linked-Size": str(file.size),
