@@ -17,6 +17,7 @@ from together_operator.domain.custom_model.importing import importing, running_i
 from together_operator.domain.custom_model.observed import (
     MODEL_INTENT,
     Observed,
+    is_archived,
     is_import_running,
     is_imported,
     wanted_description,
@@ -58,7 +59,8 @@ def _without_finalizer(o: Observed, now: datetime) -> ModelPlan | None:
 
 def _suspended(o: Observed, now: datetime) -> ModelPlan | None:
     """Nothing new is started; what runs is still followed, a Job by its own row."""
-    if not o.cm.spec.suspend or is_imported(o.cm) or o.job is not None:
+    followed = o.job is not None and not is_archived(o.cm)
+    if not o.cm.spec.suspend or is_imported(o.cm) or followed:
         return None
     message = "spec.suspend is true: nothing new is started."
     stage = next_stage(o.cm)
