@@ -228,9 +228,11 @@ class DeploymentReconciler(Reconciler[ModelDeployment, Status, Observed, actions
         known = md.status.endpoint.id if md.status.endpoint is not None else None
         if known is None:
             return named, ""
+        listed = snapshot.get(known)
         # A list may be older than a shift of traffic.
-        listed = snapshot.get(known) if md.status.rollout is None else None
-        found = listed or await self._unlisted_endpoint(md, account, known)
+        found = listed if md.status.rollout is None else None
+        # Where a list and the record's 404 contradict each other, the next look decides.
+        found = found or await self._unlisted_endpoint(md, account, known) or listed
         if found is not None and found.bare_name != wanted:
             return named, found.name
         return found, ""
