@@ -8,6 +8,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+from tests.integration.operator.manifests import custom_model, hugging_face, model_deployment
 from tests.support.cluster import ThrowawayCluster
 from tests.support.cluster.component import free_ports
 from tests.support.environment import (
@@ -64,8 +65,8 @@ def scene(folder: Path) -> Iterator[Prometheus]:
 
 
 def _serve(cluster: ThrowawayCluster, *names: str) -> None:
-    items = [_model(name) for name in (*names, "nothing")]
-    items += [_deployment(name) for name in names]
+    items = [custom_model(n, hugging_face(f"acme/{n}")) for n in (*names, "nothing")]
+    items += [model_deployment(name, name, replicas=1) for name in names]
     every = json.dumps({"apiVersion": "v1", "kind": "List", "items": items})
     cluster.kubectl("apply", "-f", "-", input=every)
     cluster.kubectl(
@@ -76,24 +77,3 @@ def _serve(cluster: ThrowawayCluster, *names: str) -> None:
     cluster.kubectl("delete", "--wait=false", last)
     patch = json.dumps({"metadata": {"finalizers": None}})
     cluster.kubectl("patch", last, "--type=merge", "-p", patch)
-
-
-def _model(name: str) -> dict[str, Any]:
-    return {
-        "apiVersion": "together.ai/v1alpha1",
-        "kind": "CustomModel",
-        "metadata": {"name": name, "namespace": "default"},
-        "spec": {
-            "baseModel": "Qwen/Qwen2.5-0.5B-Instruct",
-            "source": {"huggingFace": {"repo": f"acme/{name}"}},
-        },
-    }
-
-
-def _deployment(name: str) -> dict[str, Any]:
-    return {
-        "apiVersion": "together.ai/v1alpha1",
-        "kind": "ModelDeployment",
-        "metadata": {"name": name, "namespace": "default"},
-        "spec": {"modelRef": {"name": name}, "replicas": 1},
-    }

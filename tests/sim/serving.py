@@ -49,6 +49,15 @@ async def _serving(sim: Simulation, *, at_once: int = 1, **spec: Any) -> Mapping
     return sim.status(DEPLOYMENT, "d")
 
 
+async def _serves_again(sim: Simulation, before: Mapping[str, Any]) -> None:
+    """Wait until the deployment that served before is ready, and nothing is beside it."""
+    await sim.ready(DEPLOYMENT, "d")
+    after = sim.status(DEPLOYMENT, "d")
+    if after["deployment"]["id"] != before["deployment"]["id"]:
+        sim.judge.violations.append("another deployment serves than before")
+    _alone(sim, after)
+
+
 async def _moved(sim: Simulation, before: Mapping[str, Any], model: str = "b") -> None:
     """Another deployment serves another model alone."""
     await sim.ready(DEPLOYMENT, "d")
@@ -123,11 +132,7 @@ async def taken_back(sim: Simulation) -> None:
     sim.set_spec(DEPLOYMENT, "d", modelRef={"name": "b"})
     await _under_way(sim)
     sim.set_spec(DEPLOYMENT, "d", modelRef={"name": "a"})
-    await sim.ready(DEPLOYMENT, "d")
-    after = sim.status(DEPLOYMENT, "d")
-    if after["deployment"]["id"] != before["deployment"]["id"]:
-        sim.judge.violations.append("another deployment serves than before")
-    _alone(sim, after)
+    await _serves_again(sim, before)
 
 
 @scenario
@@ -138,11 +143,7 @@ async def tripped_by_a_gate(sim: Simulation) -> None:
     sim.set_spec(DEPLOYMENT, "d", modelRef={"name": "b"})
     await sim.shows(DEPLOYMENT, "d", "RolloutFailed")
     sim.set_spec(DEPLOYMENT, "d", modelRef={"name": "a"})
-    await sim.ready(DEPLOYMENT, "d")
-    after = sim.status(DEPLOYMENT, "d")
-    if after["deployment"]["id"] != before["deployment"]["id"]:
-        sim.judge.violations.append("another deployment serves than before")
-    _alone(sim, after)
+    await _serves_again(sim, before)
 
 
 @scenario

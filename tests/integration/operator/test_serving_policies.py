@@ -126,13 +126,19 @@ def test_autoscaling_reaches_together_and_the_scale_subresource_keeps_below_its_
     assert live["inactiveTimeout"] == 0
 
 
-def test_what_somebody_else_changed_is_corrected_or_reported(chat: Workspace) -> None:
+def _one_of_each_policy(chat: Workspace) -> dict[str, Object]:
+    """Two that are ready, by their names: drift of one is corrected, of the other reported."""
     chat.apply(
         model_deployment("corrected", "chat"),
         model_deployment("reported", "chat", driftPolicy="Report"),
     )
     found = {n: chat.ready(DEPLOYMENT, n)["status"] for n in ("corrected", "reported")}
     chat.mark()
+    return found
+
+
+def test_what_somebody_else_changed_is_corrected_or_reported(chat: Workspace) -> None:
+    found = _one_of_each_policy(chat)
     for status in found.values():
         path = f"endpoints/{status['endpoint']['id']}/deployments/{status['deployment']['id']}"
         bounds = {"autoscaling": {"minReplicas": 2, "maxReplicas": 2}}
@@ -147,12 +153,7 @@ def test_what_somebody_else_changed_is_corrected_or_reported(chat: Workspace) ->
 
 
 def test_traffic_that_somebody_else_took_away_is_given_back_or_reported(chat: Workspace) -> None:
-    chat.apply(
-        model_deployment("corrected", "chat"),
-        model_deployment("reported", "chat", driftPolicy="Report"),
-    )
-    found = {n: chat.ready(DEPLOYMENT, n)["status"] for n in ("corrected", "reported")}
-    chat.mark()
+    found = _one_of_each_policy(chat)
 
     for status in found.values():
         path = f"endpoints/{status['endpoint']['id']}"
