@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 from hack.image import build as building
 from hack.image.debian import ImageError
+from hack.image.processes import end_by_exception
 from hack.image.sbom import document
 
 from together_operator import __version__
@@ -30,11 +31,12 @@ def build(tag: str, output: Path, *, cached: bool) -> None:
     """Build it and write it as an archive for `ctr images import` and `docker load`."""
     if missing := building.lacking():
         raise click.ClickException(f"this machine lacks {', '.join(missing)}")
-    storage = building.Storage.in_cache()
+    end_by_exception()
     try:
-        identity = building.build(storage, tag, epoch=source_date_epoch(), cached=cached)
-        output.parent.mkdir(parents=True, exist_ok=True)
-        size = building.export(storage, tag, output)
+        with building.Storage.in_cache() as storage:
+            identity = building.build(storage, tag, epoch=source_date_epoch(), cached=cached)
+            output.parent.mkdir(parents=True, exist_ok=True)
+            size = building.export(storage, tag, output)
     except ImageError as error:
         raise click.ClickException(str(error)) from None
     click.echo(f"{tag}\n{identity}\n{output}: {size / 2**20:.0f} MiB")

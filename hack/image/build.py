@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
@@ -9,10 +10,13 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from hack.image.debian import ImageError, bootstrap, cut
+from hack.image.processes import run
 from tests.support.go_module import cache_root, say
 
 ROOT = Path(__file__).parents[2]
@@ -28,16 +32,36 @@ def lacking() -> list[str]:
 
 @dataclass(frozen=True)
 class Storage:
-    """Buildah's images in a folder of our own."""
+    """Buildah's images in a folder of our own; `driver` is how it stores their layers."""
 
     folder: Path
+    driver: str
 
     @classmethod
-    def in_cache(cls) -> Storage:
-        """The one that is kept, so that base images are made once."""
+    @contextmanager
+    def in_cache(cls) -> Iterator[Storage]:
+        """The one that is kept, so that base images are made once; nobody else has it meanwhile."""
         folder = cache_root() / "image"
         folder.mkdir(parents=True, exist_ok=True)
-        return cls(folder)
+        with (folder / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            storage = cls._that_works(folder)
+            # What a build that was killed left behind.
+            storage.run("rm", "--all")
+            yield storage
+
+    @classmethod
+    def _that_works(cls, folder: Path) -> Storage:
+        # vfs copies every layer whole, but needs nothing of the kernel.
+        storage = cls(folder / "overlay", "overlay")
+        try:
+            container = storage.run("from", "scratch").strip()
+            storage.run("mount", container)
+            storage.run("umount", container)
+        except ImageError:
+            say("No overlay file system here: building on copies, which takes ten minutes longer")
+            return cls(folder / "vfs", "vfs")
+        return storage
 
     def run(self, *args: str) -> str:
         """Run buildah.
@@ -46,13 +70,12 @@ class Storage:
             ImageError: it failed.
         """
         where = ("--root", str(self.folder / "root"), "--runroot", str(self.folder / "run"))
-        # vfs needs no kernel support; what it copies is a few hundred megabytes.
-        command = ["buildah", *where, "--storage-driver", "vfs", *args]
-        run = subprocess.run(command, capture_output=True, text=True, check=False)
-        if run.returncode:
-            output = f"{run.stdout[-1500:]}{run.stderr[-1500:]}"
+        command = ["buildah", *where, "--storage-driver", self.driver, *args]
+        ended = run(command, output=subprocess.PIPE, errors=subprocess.PIPE)
+        if ended.returncode:
+            output = f"{ended.stdout[-1500:]}{ended.stderr[-1500:]}"
             raise ImageError(f"buildah {args[0]} failed:\n{output}")
-        return run.stdout
+        return ended.stdout
 
     def has(self, tag: str) -> bool:
         """Whether there is an image of that name."""

@@ -14,6 +14,8 @@ import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from hack.image.processes import run
+
 BUILD_PACKAGES = ("python3", "python3-venv", "ca-certificates", "netbase", "tzdata")
 ROOTS = ("base-files", "python3", "ca-certificates", "netbase", "tzdata", "libstdc++6")
 # Needed to install or configure packages, not to run Python.
@@ -53,10 +55,8 @@ def bootstrap(target: Path, *, log: Path) -> None:
     release, mirror = _source()
     command = ["debootstrap", "--variant=minbase", f"--include={','.join(BUILD_PACKAGES)}"]
     with log.open("w") as file:
-        run = subprocess.run(
-            [*command, release, str(target), mirror], stdout=file, stderr=file, check=False
-        )
-    if run.returncode:
+        ended = run([*command, release, str(target), mirror], output=file, errors=file)
+    if ended.returncode:
         raise ImageError(f"debootstrap failed; the end of {log}:\n{log.read_text()[-1500:]}")
     shutil.rmtree(target / "var/cache/apt", ignore_errors=True)
     shutil.rmtree(target / "var/lib/apt/lists", ignore_errors=True)

@@ -21,6 +21,7 @@ from hack.chart.tools import tool
 from hack.image import build as building
 from hack.image.__main__ import source_date_epoch
 from hack.image.debian import ImageError
+from hack.image.processes import end_by_exception
 
 from tests.e2e import surroundings
 from tests.support import argocd, facts, kstatus
@@ -54,14 +55,14 @@ def main(arguments: list[str]) -> int:
             file=sys.stderr,
         )
         return 0
+    end_by_exception()
     folder = Path(tempfile.mkdtemp(prefix="together-e2e-"))
     try:
-        return _run(folder, arguments)
+        with isolation.cleaned(folder):
+            return _run(folder, arguments)
     except (BuildError, ClusterError, ImageError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    finally:
-        isolation.clean(folder)
 
 
 def _run(folder: Path, arguments: list[str]) -> int:
@@ -71,7 +72,7 @@ def _run(folder: Path, arguments: list[str]) -> int:
     # The first process of the namespace: -p no:cacheprovider, since the tree is not ours.
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider"]
     node = [*command, *(arguments or ["tests/e2e"])]
-    code = isolation.run_isolated(node, environment, folder)
+    code = isolation.run_isolated(node, environment)
     if code == 0 and not arguments:
         say("Running the tests with Argo CD")
         gitops = [*command, "tests/gitops"]
@@ -91,12 +92,14 @@ def prepare(folder: Path) -> dict[str, str]:
     binaries.find(BINARIES)
     kstatus.MODULE.find(["kstatus"])
     argocd.binary()
-    storage = building.Storage.in_cache()
-    say("Building the image")
-    identity = building.build(storage, IMAGE, epoch=source_date_epoch())
-    size = building.export(storage, IMAGE, folder / "image.tar")
-    building.pause(storage, surroundings.PAUSE)
-    building.export(storage, surroundings.PAUSE, folder / "pause.tar")
+    started = time.monotonic()
+    with building.Storage.in_cache() as storage:
+        say("Building the image")
+        identity = building.build(storage, IMAGE, epoch=source_date_epoch())
+        size = building.export(storage, IMAGE, folder / "image.tar")
+        building.pause(storage, surroundings.PAUSE)
+        building.export(storage, surroundings.PAUSE, folder / "pause.tar")
+    say(f"Images: {time.monotonic() - started:.0f} s, on {storage.driver}")
     (folder / "node").mkdir()
     assert shutil.which("unshare")
     return os.environ | {

@@ -5,9 +5,10 @@ from __future__ import annotations
 import threading
 import time
 from collections import defaultdict
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from kubernetes.client import CoreV1Api, CustomObjectsApi
+from kubernetes.client import ApiException, CoreV1Api, CustomObjectsApi
 from kubernetes.config import new_client_from_config
 from kubernetes.watch import Watch
 
@@ -113,16 +114,21 @@ class Recorder:
         thread.start()
 
     def _watch(self, kind: str, *listing: Any) -> None:
-        watch = Watch()  # type: ignore[no-untyped-call]
-        try:
-            for event in watch.stream(*listing):  # type: ignore[no-untyped-call]
-                if self._stopped:
-                    return
-                self._add(kind, event["type"], event["raw_object"])
-        except Exception:
-            # The cluster ends after us, and the connection with it.
-            if not self._stopped:
-                raise
+        while not self._stopped:
+            watch = Watch()  # type: ignore[no-untyped-call]
+            try:
+                for event in watch.stream(*listing):  # type: ignore[no-untyped-call]
+                    if self._stopped:
+                        return
+                    self._add(kind, event["type"], event["raw_object"])
+            except ApiException as error:
+                # As after a changed CRD. A new watch begins with what there is.
+                if error.status != HTTPStatus.GONE:
+                    raise
+            except Exception:
+                # The cluster ends after us, and the connection with it.
+                if not self._stopped:
+                    raise
 
     def _add(self, kind: str, change: str, found: Object) -> None:
         metadata = found["metadata"]
@@ -130,7 +136,11 @@ class Recorder:
         with self._news:
             if kind == "Event":
                 self._events.append(found)
-            else:
+            elif change == "DELETED" or not self._has(key, metadata["resourceVersion"]):
                 self._versions[key].append(found)
                 (self._deleted.add if change == "DELETED" else self._deleted.discard)(key)
             self._news.notify_all()
+
+    def _has(self, key: tuple[str, str, str], version: str) -> bool:
+        found = self._versions[key]
+        return bool(found) and found[-1]["metadata"]["resourceVersion"] == version

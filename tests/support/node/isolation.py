@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 CGROUPS = Path("/sys/fs/cgroup")
@@ -64,26 +64,32 @@ def _hierarchy() -> Path:
     return CGROUPS if (CGROUPS / "cgroup.controllers").exists() else CGROUPS / "memory"
 
 
-def run_isolated(command: Sequence[str], environment: Mapping[str, str], folder: Path) -> int:
-    """Run a command in namespaces of its own, and clean up after it; its exit code.
+@contextlib.contextmanager
+def cleaned(folder: Path) -> Iterator[None]:
+    """Clean up at the end, even if this process is killed."""
+    janitor = _janitor(folder)
+    try:
+        yield
+    finally:
+        assert janitor.stdin is not None
+        janitor.stdin.close()
+        janitor.wait()
+
+
+def run_isolated(command: Sequence[str], environment: Mapping[str, str]) -> int:
+    """Run a command in namespaces of its own; its exit code.
 
     `--kill-child` ties the command's life to that of unshare, and the command is the first process
     of its namespace: when it ends, the kernel ends every other one and unmounts everything.
     """
     unshare = ("unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
-    janitor = _janitor(folder)
     process = subprocess.Popen([*unshare, *command], env=dict(environment))
     try:
-        # unshare itself ignores SIGTERM; with it goes, by SIGKILL, what it has started.
-        for number in (signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, lambda *_: process.kill())
         return process.wait()
     finally:
+        # unshare itself ignores SIGTERM; with it goes, by SIGKILL, what it has started.
         process.kill()
         process.wait()
-        assert janitor.stdin is not None
-        janitor.stdin.close()
-        janitor.wait()
 
 
 def make_cgroups() -> None:
