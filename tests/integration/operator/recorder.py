@@ -114,20 +114,19 @@ class Recorder:
         thread.start()
 
     def _watch(self, kind: str, *listing: Any) -> None:
-        while not self._stopped:
+        while True:
             watch = Watch()  # type: ignore[no-untyped-call]
             try:
                 for event in watch.stream(*listing):  # type: ignore[no-untyped-call]
                     if self._stopped:
                         return
                     self._add(kind, event["type"], event["raw_object"])
-            except ApiException as error:
-                # As after a changed CRD. A new watch begins with what there is.
-                if error.status != HTTPStatus.GONE:
-                    raise
-            except Exception:
+            except Exception as error:
                 # The cluster ends after us, and the connection with it.
-                if not self._stopped:
+                if self._stopped:
+                    return
+                # As after a changed CRD. A new watch begins with what there is.
+                if not (isinstance(error, ApiException) and error.status == HTTPStatus.GONE):
                     raise
 
     def _add(self, kind: str, change: str, found: Object) -> None:
