@@ -91,6 +91,11 @@ gitops: $(STAMP) ## A real Argo CD, built once (4 minutes), syncs both kinds fro
 	@$(BIN)/python -m tests.support.argocd
 	@$(BIN)/python -m pytest tests/gitops -rA
 
+.PHONY: rights
+rights: $(STAMP) ## Take each verb of the operator's role away in turn (a part of make test; 3 minutes)
+	@$(BIN)/python -m tests.support.cluster build
+	@$(BIN)/python -m pytest tests/integration/rights
+
 .PHONY: argocd
 argocd: $(STAMP) ## Write deploy/argocd/argocd-cm.yaml from the Lua files
 	@$(BIN)/python -m hack.argocd
