@@ -126,6 +126,25 @@ async def recreated(sim: Simulation) -> None:
 
 
 @scenario
+async def recreated_in_vain(sim: Simulation) -> None:
+    """The new one fails, and the old one is made again: never both."""
+    before = await _serving(sim, rollout={"strategy": "Recreate"})
+    sim.platform.start_failures.append("CUDA out of memory")
+    sim.set_spec(DEPLOYMENT, "d", modelRef={"name": "b"})
+    await sim.shows(DEPLOYMENT, "d", "RolloutFailed")
+    await sim.until(lambda: _replicas(sim) == 1, "the old one runs again")
+    after = sim.status(DEPLOYMENT, "d")
+    if after["model"]["id"] != before["model"]["id"]:
+        sim.judge.violations.append(f"it serves {after['model']} instead of {before['model']}")
+    _alone(sim, after)
+    # Asked for again, it starts this time.
+    sim.set_spec(DEPLOYMENT, "d", modelRef={"name": "a"})
+    await sim.ready(DEPLOYMENT, "d")
+    sim.set_spec(DEPLOYMENT, "d", modelRef={"name": "b"})
+    await _moved(sim, before)
+
+
+@scenario
 async def taken_back(sim: Simulation) -> None:
     """Somebody changes their mind in the middle of a canary."""
     before = await _serving(sim, at_once=2, rollout=CANARY)

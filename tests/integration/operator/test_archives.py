@@ -199,10 +199,10 @@ def test_an_eviction_at_half_resumes_and_progress_never_falls(
     workspace: Workspace, tmp_path: Path
 ) -> None:
     """A tar.gz of weights that don't compress, so that many parts go one after the other."""
-    _write_large(tmp_path / "large", 112 << 20)
+    _write_large(tmp_path / "large", 224 << 20)
     cluster, store = workspace.surroundings.cluster, workspace.surroundings.store
     cluster.create_claim(workspace.namespace, "large", tmp_path / "large")
-    store.throttle(4 << 20)
+    store.throttle(6 << 20)
     destination = workspace.s3("archives/", endpoint=store.url)
     workspace.apply(
         workspace.s3_secret(),
