@@ -226,6 +226,12 @@ def test_one_that_does_not_serve_is_replaced_with_every_strategy() -> None:
     )
 
 
+def test_one_that_answered_at_the_last_look_is_looked_at_again_before_it_goes() -> None:
+    o = look(object_serving_a(), old("PROVISIONING", 0))
+    seen = expect(o, ("reconciling", "Replacing", "RolledOut"), After(SOON), None)
+    assert seen.status.ready_replicas == 0, "so the next look is the last one"
+
+
 def test_what_nothing_wants_any_more_is_taken_down() -> None:
     o = look(object_serving_a({"modelRef": {"name": "a"}}), old())
     stray = new(look(object_serving_a(), old()), "READY", 1)

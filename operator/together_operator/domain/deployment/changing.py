@@ -71,6 +71,11 @@ def replacing(o: Observed, now: datetime) -> DeploymentPlan | None:
     recreates = o.md.spec.rollout.strategy == RolloutStrategy.RECREATE
     if not recreates and current.ready_replicas > 0:
         return None
+    if not recreates and current.state is not DeploymentState.FAILED and o.md.status.ready_replicas:
+        # It answered at the last look, so this one may be stale: the next one decides.
+        say = busy(ROLL, Reason.REPLACING, f"whether {current.name} answers is looked at again")
+        status = o.md.status.model_copy(update={"ready_replicas": 0})
+        return planned(o, now, say, After(o.process.soon), status=status)
     noted = _noted(o, now, current, wanted) if recreates else None
     if noted is not None:
         say = busy(ROLL, Reason.REPLACING, f"Recreate with {wanted.name} begins")
