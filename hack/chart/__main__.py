@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 import click
+
 from hack.chart import check, generate
 from tests.support.go_module import BuildError
 

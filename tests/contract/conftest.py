@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 from pydantic import SecretStr
+
 from tests.contract.sdk_driver import SdkDriver
 from tests.support.fakes.catalog import EMBEDDING
 from tests.support.fakes.ground import Timing
@@ -17,7 +18,6 @@ from tests.support.fakes.together import FakeTogether
 from tests.support.fakes.virtual_time import EPOCH
 from tests.support.simulators.pytest_plugin import TINY_EMBEDDING
 from tests.support.simulators.together import TogetherSimulator
-
 from together_operator.adapters.together_v2 import TogetherV2
 from together_operator.ports import ModelProvider
 

@@ -10,13 +10,13 @@ from typing import Any, TypeVar
 import httpx
 import together
 from pydantic import SecretStr
-from tests.contract import sdk_rollouts as rollouts
 from together import AsyncTogether, omit
 from together.types import Endpoint as SdkEndpoint
 from together.types import EndpointDeployment as SdkDeployment
 from together.types import Model as SdkModel
 from together.types.models import Config as SdkConfig
 
+from tests.contract import sdk_rollouts as rollouts
 from together_operator.domain import errors
 from together_operator.domain.together import (
     V2,

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from pydantic import SecretStr
-from tests.support.simulators.pytest_plugin import TINY_EMBEDDING
 
+from tests.support.simulators.pytest_plugin import TINY_EMBEDDING
 from together_operator.domain.together import (
     Deployment,
     Endpoint,

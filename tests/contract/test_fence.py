@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 import pytest
+
 from tests.contract.situations import base_model_id
 from tests.support.simulators.together import TogetherSimulator
-
 from together_operator.adapters.together_v2 import TogetherV2, connections
 from together_operator.domain import errors
 from together_operator.domain.together import ModelChange, NewModel

@@ -20,6 +20,7 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 from huggingface_hub.hf_api import RepoFile, RepoFolder
+
 from tests.support.simulators.hub import MINILM, TOKEN, HubSimulator, minilm_directory
 from tests.support.simulators.together import Fault
 

@@ -3,6 +3,7 @@
 import dataclasses
 
 import pytest
+
 from tests.contract.situations import (
     base_model_id,
     create_model,
@@ -14,7 +15,6 @@ from tests.contract.situations import (
     until,
 )
 from tests.support.simulators.together import TogetherSimulator
-
 from together_operator.domain import errors
 from together_operator.domain.together import TrafficShare
 from together_operator.ports import ModelProvider

@@ -1,6 +1,7 @@
 """Errors: every way in which a call can go wrong, as a caller of `ModelProvider` sees it."""
 
 import pytest
+
 from tests.contract.conftest import Drivers
 from tests.contract.situations import base_model_id, create_model
 from tests.support.simulators.together import (
@@ -11,7 +12,6 @@ from tests.support.simulators.together import (
     Fault,
     TogetherSimulator,
 )
-
 from together_operator.domain import errors
 from together_operator.domain.together import NewModel
 from together_operator.ports import ModelProvider

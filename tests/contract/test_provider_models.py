@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
+
 from tests.contract.conftest import Drivers
 from tests.contract.situations import (
     BASE,
@@ -28,7 +29,6 @@ from tests.support.simulators.tiny_models import (
     write_safetensors,
 )
 from tests.support.simulators.together import Timing, TogetherSimulator
-
 from together_operator.domain import errors
 from together_operator.domain.together import (
     ImportState,

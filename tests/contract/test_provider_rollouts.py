@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
+
 from tests.contract.situations import (
     Served,
     deployed,
@@ -15,7 +16,6 @@ from tests.contract.situations import (
     until,
 )
 from tests.support.simulators.together import TogetherSimulator
-
 from together_operator.domain import errors
 from together_operator.domain.together import Deployment, Placement, TrafficShare
 from together_operator.domain.together_rollouts import (

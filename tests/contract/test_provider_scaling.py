@@ -3,8 +3,8 @@
 import dataclasses
 
 import pytest
-from tests.contract.situations import deployed, imported_model, in_state, new_deployment
 
+from tests.contract.situations import deployed, imported_model, in_state, new_deployment
 from together_operator.domain import errors
 from together_operator.domain.together import ScalingMetric, Tuning
 from together_operator.ports import ModelProvider

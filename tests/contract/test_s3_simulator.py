@@ -7,6 +7,7 @@ import httpx
 import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
+
 from tests.support.simulators.s3 import S3Simulator
 from tests.support.simulators.together import Fault
 

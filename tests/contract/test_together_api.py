@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 import together
+from together import AsyncTogether
+
 from tests.contract import situations
 from tests.contract.sdk_driver import SdkDriver
 from tests.support.simulators.hub import MINILM
 from tests.support.simulators.pytest_plugin import TINY_CHAT
 from tests.support.simulators.together import FORBIDDEN_KEY, TogetherSimulator
-from together import AsyncTogether
-
 from together_operator.domain.together import TrafficShare
 
 

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 import together
-from tests.contract import situations
-from tests.contract.sdk_driver import SdkDriver
-from tests.support.simulators.together import TogetherSimulator
 from together import AsyncTogether
 from together.types.endpoints import Rollout
 
+from tests.contract import situations
+from tests.contract.sdk_driver import SdkDriver
+from tests.support.simulators.together import TogetherSimulator
 from together_operator.domain.together import DeploymentState
 
 GATE: Any = {

@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 from pydantic import SecretStr
+
 from tests.contract.situations import (
     create_model,
     deployed,
@@ -23,7 +24,6 @@ from tests.contract.situations import (
 from tests.support.simulators.hub import HubSimulator
 from tests.support.simulators.pytest_plugin import TINY_EMBEDDING
 from tests.support.simulators.together import Fault, ManualClock, Timing, TogetherSimulator
-
 from together_operator.adapters.together_v2 import TogetherV2
 from together_operator.domain import errors
 from together_operator.domain.together import ImportState

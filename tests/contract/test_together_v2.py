@@ -8,9 +8,9 @@ from typing import Any
 import httpx
 import pytest
 from pydantic import SecretStr
+
 from tests.contract.situations import base_model_id, create_model, until
 from tests.support.simulators.together import Fault, TogetherSimulator
-
 from together_operator.adapters.rate_limit import Limits, RateLimiter
 from together_operator.adapters.together_v2 import TogetherV2
 from together_operator.domain import errors

@@ -22,7 +22,6 @@ from hack.image import build as building
 from hack.image.__main__ import source_date_epoch
 from hack.image.debian import ImageError
 from hack.image.processes import end_by_exception
-
 from tests.e2e import surroundings
 from tests.support import argocd, facts, kstatus
 from tests.support.cluster import ClusterError, binaries

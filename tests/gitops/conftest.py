@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import pytest
+
 from tests.support import argocd, facts
 from tests.support.environment import (
     OperatorProcess,

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 import yaml
-from tests.support import argocd
 
+from tests.support import argocd
 from together_operator.api.v1alpha1 import CustomModel, ModelDeployment
 
 FOLDER = argocd.ROOT / "deploy" / "argocd" / "resource_customizations" / "together.ai"

@@ -1,6 +1,7 @@
 """Prometheus for these tests, from the PATH or from Debian."""
 
 import pytest
+
 from tests.support.prometheus import PrometheusMissingError, program
 
 

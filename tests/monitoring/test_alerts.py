@@ -4,6 +4,7 @@ import subprocess
 from pathlib import Path
 
 import yaml
+
 from tests.support.prometheus import program
 
 CHART = Path(__file__).parents[2] / "charts" / "together-operator"

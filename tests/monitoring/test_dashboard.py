@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from functools import partial
 
 import pytest
+
 from tests.monitoring.scene import expressions, panels, scene
 from tests.support.environment import until
 from tests.support.prometheus import Prometheus

@@ -9,9 +9,9 @@ from pathlib import Path
 import boto3
 import pytest
 from botocore.config import Config
+
 from tests.support.s3_fixture import Quirks, S3Fixture
 from tests.support.simulators.s3 import S3Simulator
-
 from together_operator.archive import s3_wiring
 from together_operator.archive.locations import S3Location, parse_destination
 from together_operator.archive.progress import Progress

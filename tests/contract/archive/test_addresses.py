@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 from click.testing import CliRunner
-from tests.contract.archive.conftest import BUCKET, FixtureStore
 
+from tests.contract.archive.conftest import BUCKET, FixtureStore
 from together_operator.archive.locations import HubLocation
 from together_operator.archive.network import AddressRefused
 from together_operator.archive.sources import Entry

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+
 from tests.contract.archive.conftest import BUCKET, FixtureStore
 from tests.support.simulators.tiny_models import write_model
-
 from together_operator.archive.errors import PermissionRefused, SourceUnacceptable
 from together_operator.archive.sources.opening import StoreOptions
 from together_operator.check_cli import find

@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
+
 from tests.contract.archive.conftest import BUCKET, FixtureStore
 from tests.support.s3_fixture import Quirks
-
 from together_operator.archive.errors import ArchiveError, SourceChanged, TemporaryFailure
 
 SOURCE = f"s3://{BUCKET}/source/"

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from tests.support.simulators.hosting import InThread
 from tests.support.simulators.hub import MINILM, TOKEN, HubSimulator, minilm_directory
 from tests.support.simulators.together import Fault
-
 from together_operator.archive.destinations.local_file import LocalFile
 from together_operator.archive.errors import (
     ArchiveError,

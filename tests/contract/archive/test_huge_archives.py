@@ -6,8 +6,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from tests.unit.archive.samples import crc_of_zeros, write_sparse
 
+from tests.unit.archive.samples import crc_of_zeros, write_sparse
 from together_operator.archive.checksums import crc32
 from together_operator.archive.formats.tar import TarFormat
 from together_operator.archive.formats.zip import ZipFormat

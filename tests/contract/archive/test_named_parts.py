@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+
 from tests.contract.archive.conftest import BUCKET, MIB, FixtureStore
 from tests.support.s3_fixture import Quirks, S3Fixture
-
 from together_operator.archive.destinations.s3_notes import archive_key, probe_key
 from together_operator.archive.errors import TemporaryFailure
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
-from tests.contract.archive.conftest import BUCKET, FixtureStore
-from tests.support.simulators.hub import minilm_directory
 from tokenizers import Tokenizer
 
+from tests.contract.archive.conftest import BUCKET, FixtureStore
+from tests.support.simulators.hub import minilm_directory
 from together_operator.archive.check import inspect_source
 from together_operator.archive.selection import select
 from together_operator.archive.sources.directory import DirectorySource

@@ -14,10 +14,10 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+
 from tests.contract.archive.conftest import BUCKET, MIB, FixtureStore
 from tests.support.s3_fixture import Quirks
 from tests.support.s3_fixture.operations import S3Error
-
 from together_operator.archive.destinations.markers import MARKER_NUMBERS, is_ours, marker_sizes
 from together_operator.archive.errors import ArchiveError, StoppedError
 from together_operator.archive.layout import STREAM_PART

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from tests.contract.archive.conftest import BUCKET, FixtureStore, Store
 
+from tests.contract.archive.conftest import BUCKET, FixtureStore, Store
 from together_operator.archive import s3_wiring
 from together_operator.archive.errors import DestinationUnwritable, PermissionRefused
 from together_operator.archive.locations import S3Location

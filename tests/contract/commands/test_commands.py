@@ -10,9 +10,9 @@ import click
 import pytest
 import yaml
 from click.testing import CliRunner, Result
+
 from tests.support.simulators.hub import HubSimulator
 from tests.support.simulators.together import TogetherSimulator
-
 from together_operator.cli import cli
 
 EXAMPLES = Path(__file__).parents[3] / "examples"

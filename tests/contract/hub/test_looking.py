@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 from pydantic import SecretStr
+
 from tests.support.simulators.hub import MINILM, HubSimulator, minilm_directory
 from tests.support.simulators.together import Fault
-
 from together_operator.adapters.hub import HuggingFaceHub
 from together_operator.domain import errors
 

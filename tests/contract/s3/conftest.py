@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
-from tests.support.simulators.s3 import S3Simulator
 
+from tests.support.simulators.s3 import S3Simulator
 from together_operator.adapters.s3 import S3Archives
 from together_operator.api.v1alpha1 import CredentialsSecretRef, S3Location
 from together_operator.domain.addresses import AddressPolicy

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from pydantic import SecretStr
+
 from tests.contract.s3 import hostile
 from tests.contract.s3.conftest import BUCKET, HERE, keys
 from tests.contract.s3.hostile import HostileServer
 from tests.support.relay import Relay
 from tests.support.simulators.hosting import InThread
-
 from together_operator.adapters import s3_calls
 from together_operator.adapters.inspector import SourceInspector
 from together_operator.adapters.s3 import S3Archives

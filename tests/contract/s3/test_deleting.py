@@ -4,9 +4,9 @@ from collections.abc import Mapping
 
 import pytest
 from pydantic import SecretStr
+
 from tests.contract.s3.conftest import BUCKET, keys
 from tests.support.simulators.s3 import S3Simulator
-
 from together_operator.adapters.s3 import S3Archives
 from together_operator.api.v1alpha1 import S3Location
 from together_operator.archive.destinations.s3_notes import probe_key

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
+
 from tests.contract.s3.conftest import BUCKET, HERE, keys
 from tests.support.simulators.hub import MINILM, HubSimulator
 from tests.support.simulators.s3 import S3Simulator
 from tests.support.simulators.tiny_models import write_adapter, write_archive, write_model
 from tests.support.simulators.together import Fault
-
 from together_operator.adapters import inspector_calls
 from together_operator.adapters.inspector import SourceInspector
 from together_operator.api.v1alpha1 import S3Location

@@ -7,10 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from pydantic import SecretStr
+
 from tests.contract.s3.conftest import BUCKET, HERE, SECRET, keys
 from tests.support.simulators.s3 import S3Simulator
 from tests.support.simulators.together import Fault
-
 from together_operator.adapters.s3 import S3Archives
 from together_operator.api.v1alpha1 import S3Location
 from together_operator.domain import errors

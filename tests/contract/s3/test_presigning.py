@@ -10,9 +10,9 @@ import httpx
 import pytest
 from moto import mock_aws
 from pydantic import SecretStr
+
 from tests.contract.s3.conftest import BUCKET, keys
 from tests.support.simulators.s3 import S3Simulator
-
 from together_operator.adapters.s3 import S3Archives
 from together_operator.api.v1alpha1 import S3Location
 from together_operator.domain import errors

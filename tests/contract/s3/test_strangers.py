@@ -8,9 +8,9 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
+
 from tests.contract.s3.conftest import BUCKET, HERE
 from tests.contract.s3.hostile import HostileServer
-
 from together_operator.adapters.s3 import S3Archives
 from together_operator.adapters.strangers import Strangers
 from together_operator.api.v1alpha1 import S3Location
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from http.server import BaseHTTPRequestHandler
 
     from pydantic import SecretStr
+
     from tests.support.simulators.s3 import S3Simulator
 
 LONG = 30.0

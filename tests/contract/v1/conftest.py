@@ -4,9 +4,9 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 from pydantic import SecretStr
+
 from tests.contract.v1.sdk_calls import SdkCalls, install
 from tests.support.simulators.together import TogetherSimulator
-
 from together_operator.adapters.together_v1 import TogetherV1
 from together_operator.ports import ModelProvider
 

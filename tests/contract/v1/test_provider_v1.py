@@ -2,6 +2,7 @@
 
 import pytest
 from pydantic import SecretStr
+
 from tests.contract.situations import until
 from tests.contract.v1.conftest import Connect
 from tests.support.simulators.pytest_plugin import TINY_EMBEDDING
@@ -12,7 +13,6 @@ from tests.support.simulators.together import (
     Fault,
     TogetherSimulator,
 )
-
 from together_operator.domain import errors
 from together_operator.domain.together import (
     DEFAULT_METRICS,

@@ -3,6 +3,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+
 from tests.integration.cluster.workspace import Workspace
 
 if TYPE_CHECKING:

@@ -8,6 +8,7 @@ import threading
 from pathlib import Path
 
 import pytest
+
 from tests.support.cluster import BuildError, binaries
 
 GO = """#!/bin/sh

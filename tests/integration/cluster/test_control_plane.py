@@ -8,6 +8,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 import pytest
+
 from tests.support.cluster import ClusterError, KubectlError, ThrowawayCluster
 
 if TYPE_CHECKING:

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from tests.integration.cluster.workspace import Workspace, alive, container, eventually, pod
 from tests.support.cluster import ThrowawayCluster, reaper
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from tests.support.cluster.process_node.environment import expand
 from tests.support.cluster.process_node.paths import PathMap
 

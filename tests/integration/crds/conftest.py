@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 from kubernetes.client import ApiClient, CustomObjectsApi
 from kubernetes.config import new_client_from_config
+
 from tests.integration.crds.constraints import CRDS
 from tests.integration.crds.objects import PLURALS, Objects, eventually
-
 from together_operator.api.v1alpha1 import GROUP
 
 if TYPE_CHECKING:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
+
 from tests.integration.crds.cases.case import ENUM, PATTERN, TOO_BIG, TOO_SMALL
 
 if TYPE_CHECKING:

@@ -8,15 +8,16 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from kubernetes.client.exceptions import ApiException
+
 from tests.integration.crds.cases import Refusal
 from tests.support.cluster import ClusterError
-
 from together_operator.api.v1alpha1 import GROUP, KINDS, VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from kubernetes.client import CustomObjectsApi
+
     from tests.integration.crds.manifests import Manifest
 
 T = TypeVar("T")

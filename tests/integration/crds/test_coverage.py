@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from tests.integration.crds.cases import CASES, Case
 from tests.integration.crds.constraints import (
     Constraint,

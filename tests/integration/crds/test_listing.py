@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 from kubernetes.aio import client, config
-from tests.integration.crds.manifests import DEPLOYMENT, changed
 
+from tests.integration.crds.manifests import DEPLOYMENT, changed
 from together_operator.adapters import kube
 from together_operator.api.v1alpha1 import ModelDeployment
 from together_operator.engine.store import Key, key_of

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
 from tests.integration.crds.manifests import (
     ABSENT,
     CUSTOM_MODEL_STATUS,
@@ -20,7 +21,6 @@ from tests.integration.crds.manifests import (
 )
 from tests.integration.crds.objects import PLURALS, eventually
 from tests.support.cluster import KubectlError
-
 from together_operator.api.v1alpha1 import (
     API_VERSION,
     GROUP,

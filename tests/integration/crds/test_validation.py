@@ -6,6 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
+
 from tests.integration.crds.cases import CASES, Case, Refusal
 from tests.integration.crds.objects import refusals
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
+
 from tests.integration.documents.blocks import PAGES, ROOT, blocks
 from tests.support.environment import install
 

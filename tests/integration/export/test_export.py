@@ -15,6 +15,7 @@ from typing import Any, Literal
 import pytest
 import yaml
 from pydantic import SecretStr
+
 from tests.support.cluster import ThrowawayCluster
 from tests.support.environment import (
     BUCKET,
@@ -27,7 +28,6 @@ from tests.support.environment import (
     until,
 )
 from tests.support.simulators.tiny_models import write_adapter, write_archive, write_model
-
 from together_operator.adapters.together_v2 import TogetherV2
 from together_operator.domain.together import (
     DeploymentState,

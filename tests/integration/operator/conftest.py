@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+
 from tests.integration.operator.changes import CHANGES, HEADING, LEGEND
 from tests.integration.operator.surroundings import Surroundings, running
 from tests.integration.operator.workspace import Workspace

@@ -9,6 +9,7 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
+
 from tests.integration.operator.manifests import custom_model, hugging_face
 from tests.integration.operator.surroundings import OTHER_CHAT
 from tests.integration.operator.workspace import MODEL, condition

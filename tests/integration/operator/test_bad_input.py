@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 import pytest
+
 from tests.integration.operator.manifests import custom_model, hugging_face, model_deployment
 from tests.integration.operator.mistakes import MISTAKES, Mistake
 from tests.integration.operator.surroundings import CHAT, RETRY_MAX_SECONDS

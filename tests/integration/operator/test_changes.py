@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
+
 from tests.integration.operator.changes import CHANGES, Change
 from tests.integration.operator.manifests import custom_model, hugging_face, model_deployment
 from tests.integration.operator.request_stream import RequestStream

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
 from tests.integration.operator.manifests import (
     custom_model,
     hugging_face,

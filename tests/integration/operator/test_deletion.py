@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+
 from tests.integration.operator.manifests import (
     custom_model,
     hugging_face,
@@ -15,7 +16,6 @@ from tests.integration.operator.mistakes import WRONG_KEY
 from tests.integration.operator.surroundings import CHAT
 from tests.integration.operator.workspace import DEPLOYMENT, MODEL, condition
 from tests.support.simulators.together.simulator import READ_ONLY_KEY
-
 from together_operator.domain.plan import FINALIZER, RELEASE_ANNOTATION
 
 if TYPE_CHECKING:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import httpx
 import pytest
+
 from tests.integration.operator.manifests import (
     CHAT_BASE,
     custom_model,

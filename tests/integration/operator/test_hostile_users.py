@@ -7,6 +7,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
 from tests.integration.operator.manifests import (
     custom_model,
     hugging_face,

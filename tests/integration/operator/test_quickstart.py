@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+
 from tests.integration.documents.blocks import ROOT, blocks
 
 if TYPE_CHECKING:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+
 from tests.integration.operator.manifests import (
     CHAT_BASE,
     custom_model,

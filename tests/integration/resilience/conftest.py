@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import pytest
+
 from tests.integration.resilience.world import REPO, World
 from tests.support.environment import Simulators, install, stopping
 from tests.support.relay import Relay

@@ -9,6 +9,7 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
+
 from tests.support.environment import ROOT, install
 
 if TYPE_CHECKING:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
+
 from hack import rights
 from tests.integration.rights.life import CHAT, Life
 from tests.support.environment import (

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from tests.support.simulators.tiny_models import write_adapter, write_model
 
+from tests.support.simulators.tiny_models import write_adapter, write_model
 from together_operator.check_cli import check_command
 
 

@@ -5,8 +5,8 @@ import socket
 from pathlib import Path
 
 import pytest
-from tests.unit.archive.samples import archive_to_file
 
+from tests.unit.archive.samples import archive_to_file
 from together_operator.archive.errors import (
     PermissionRefused,
     SourceChanged,

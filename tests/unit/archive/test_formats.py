@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.unit.archive.samples import MemorySource, archive_to_file
 
+from tests.unit.archive.samples import MemorySource, archive_to_file
 from together_operator.archive.errors import SourceUnacceptable
 from together_operator.archive.formats.tar import TarFormat
 from together_operator.archive.selection import select

@@ -9,6 +9,7 @@ from collections import Counter
 from typing import Any, cast
 
 import pytest
+
 from tests.chaos import users
 from tests.chaos.users import NAMESPACE, Users
 from tests.support.cluster import ThrowawayCluster

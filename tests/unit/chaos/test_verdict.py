@@ -6,6 +6,7 @@ from collections import Counter
 from typing import Any
 
 import pytest
+
 from tests.chaos.verdict import Allowed, duplicates, is_converged, left, untrue
 
 

@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import Any
 
 from tests.unit.domain.situations import NOW, PROCESS, told
-
 from together_operator.api.v1alpha1 import (
     CustomModel,
     DeploymentSource,

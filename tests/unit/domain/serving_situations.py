@@ -8,7 +8,6 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from tests.unit.domain.situations import NOW, PROCESS
-
 from together_operator.api.v1alpha1 import (
     Cost,
     CustomModel,

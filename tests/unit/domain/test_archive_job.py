@@ -7,9 +7,9 @@ import re
 from typing import Any
 
 import pytest
+
 from tests.unit.domain import situations as s
 from tests.unit.domain.situations import PREFIX
-
 from together_operator.domain.addresses import VARIABLE, AddressPolicy
 from together_operator.domain.archive_job import (
     FINAL_EXIT_CODES,

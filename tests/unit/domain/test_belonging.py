@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+
 from tests.unit.domain import situations as s
 from tests.unit.domain.situations import ANOTHER, CATALOG, FOUND, HUB, MODEL, NOW, PROCESS
-
 from together_operator.api.v1alpha1 import (
     EndpointStatus,
     ModelDeployment,

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+
 from tests.unit.domain import situations as s
 from tests.unit.domain.situations import HUB, MODEL, NOW, OTHER_HUB, PASSED
-
 from together_operator.api.v1alpha1 import CustomModel
 from together_operator.domain.custom_model import decide
 from together_operator.domain.custom_model.actions import CreateModel, StartImport, UpdateModel

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+
 from tests.unit.domain import situations as s
 from tests.unit.domain.situations import FOUND, HUB, NOW, OBJECT, PREFIX, SOON
-
 from together_operator.api.v1alpha1 import JobStatus
 from together_operator.domain.archive_job import job_name
 from together_operator.domain.custom_model import decide

@@ -7,9 +7,9 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+
 from tests.unit.domain import situations as s
 from tests.unit.domain.situations import ANOTHER, HUB, MODEL, NOW, PREFIX, SOON
-
 from together_operator.api.v1alpha1 import CustomModel
 from together_operator.domain.custom_model import decide
 from together_operator.domain.custom_model.actions import DeleteArchives, DeleteJob, DeleteModel

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
+
 from tests.unit.domain import situations as s
 from tests.unit.domain.situations import HUB, NOW, OTHER_HUB, PREFIX
-
 from together_operator.api.v1alpha1 import CustomModel
 from together_operator.domain.custom_model import decide
 from together_operator.domain.custom_model.observed import Fact, wanted_facts, wanted_name

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+
 from tests.unit.domain import situations as s
 from tests.unit.domain.situations import (
     ANOTHER,
@@ -18,7 +19,6 @@ from tests.unit.domain.situations import (
     PASSED,
     SOON,
 )
-
 from together_operator.api.v1alpha1 import CustomModel
 from together_operator.domain.custom_model import decide
 from together_operator.domain.custom_model.actions import StartImport

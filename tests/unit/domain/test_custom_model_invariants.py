@@ -9,9 +9,9 @@ from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from tests.unit.domain import situations as s
 from tests.unit.domain.situations import ANOTHER, ME, MODEL, NOW
-
 from together_operator.api.v1alpha1 import (
     ArchiveStatus,
     Condition,

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+
 from tests.unit.domain import served
 from tests.unit.domain.serving_situations import (
     CONFIG,
@@ -20,7 +21,6 @@ from tests.unit.domain.serving_situations import (
     stopped,
 )
 from tests.unit.domain.situations import ME, NOW, PROCESS
-
 from together_operator.api.v1alpha1 import Cost, Intent, ModelDeploymentStatus
 from together_operator.domain.deployment.actions import (
     CreateDeployment,

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+
 from tests.unit.domain.served import (
     LARGE,
     NEW,
@@ -23,7 +24,6 @@ from tests.unit.domain.served import (
     target_of,
 )
 from tests.unit.domain.situations import PROCESS, SOON
-
 from together_operator.api.v1alpha1 import RolloutPhase
 from together_operator.domain.deployment.actions import (
     DeleteDeployment,

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+
 from tests.unit.domain.serving_situations import (
     ENDPOINT,
     SERVING,
@@ -18,7 +19,6 @@ from tests.unit.domain.serving_situations import (
     stopped,
 )
 from tests.unit.domain.situations import NOW
-
 from together_operator.api.v1alpha1 import Connection
 from together_operator.domain import errors
 from together_operator.domain.deployment.actions import Publish, ScaleDeployment, Unpublish

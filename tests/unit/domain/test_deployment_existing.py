@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+
 from tests.unit.domain.serving_situations import (
     DEPLOYMENT,
     MODEL,
@@ -16,7 +17,6 @@ from tests.unit.domain.serving_situations import (
     ready,
     seen,
 )
-
 from together_operator.api.v1alpha1 import ModelType
 from together_operator.domain.deployment.actions import CreateDeployment, CreateEndpoint
 from together_operator.domain.deployment.observed import Observed, ServedModel

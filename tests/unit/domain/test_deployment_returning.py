@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+
 from tests.unit.domain.served import (
     NEW,
     OLD,
@@ -23,7 +24,6 @@ from tests.unit.domain.served import (
     target_of,
 )
 from tests.unit.domain.situations import NOW, SOON
-
 from together_operator.api.v1alpha1 import RolloutPhase
 from together_operator.domain.deployment import decide
 from together_operator.domain.deployment.actions import (

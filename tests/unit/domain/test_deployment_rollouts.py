@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+
 from tests.unit.domain.served import (
     NEW,
     OLD,
@@ -21,7 +22,6 @@ from tests.unit.domain.served import (
     target_of,
 )
 from tests.unit.domain.situations import NOW, PROCESS, SOON
-
 from together_operator.api.v1alpha1 import DeploymentStatus, Intent, RolloutPhase
 from together_operator.domain.deployment import decide
 from together_operator.domain.deployment.actions import (

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+
 from tests.unit.domain.serving_situations import (
     DEPLOYMENT,
     ENDPOINT,
@@ -21,7 +22,6 @@ from tests.unit.domain.serving_situations import (
     stopped,
 )
 from tests.unit.domain.situations import NOW, PROCESS
-
 from together_operator.api.v1alpha1 import ModelDeploymentPhase, ScalingStatus
 from together_operator.domain.deployment.actions import (
     CreateDeployment,

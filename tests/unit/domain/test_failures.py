@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
+
 from tests.unit.domain import situations as s
 from tests.unit.domain.situations import HUB, NOW
-
 from together_operator.api.v1alpha1 import CustomModel, Retry
 from together_operator.domain import errors
 from together_operator.domain.backoff import Backoff

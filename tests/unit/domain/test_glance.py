@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tests.unit.domain import situations as s
 
+from tests.unit.domain import situations as s
 from together_operator.domain.custom_model import observed
 from together_operator.domain.glance import is_settled
 

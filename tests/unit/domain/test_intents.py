@@ -8,8 +8,8 @@ from datetime import datetime
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.domain.situations import ANOTHER, ME, NOW, PROCESS, seconds
 
+from tests.unit.domain.situations import ANOTHER, ME, NOW, PROCESS, seconds
 from together_operator.api.v1alpha1 import Intent
 from together_operator.domain.plan import is_untouched, new_intent, seconds_until_safe
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.domain.situations import NOW, seconds
 
+from tests.unit.domain.situations import NOW, seconds
 from together_operator.api.v1alpha1 import Progress
 from together_operator.domain.progress import advanced
 

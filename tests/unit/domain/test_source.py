@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
+
 from tests.unit.domain import situations as s
 from tests.unit.domain.situations import HUB, NOW, OBJECT, PREFIX, SPECS, URL
-
 from together_operator.domain.addresses import AddressPolicy
 from together_operator.domain.conditions import Reason
 from together_operator.domain.errors import InputError

@@ -8,8 +8,8 @@ from zoneinfo import ZoneInfo
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.unit.domain.serving_situations import model_deployment
 
+from tests.unit.domain.serving_situations import model_deployment
 from together_operator.api.v1alpha1 import ModelDeployment, Schedule
 from together_operator.domain.conditions import Reason
 from together_operator.domain.deployment.timetable import due, problem

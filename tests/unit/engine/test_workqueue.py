@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from tests.unit.engine.queues import drain, now, take
 
+from tests.unit.engine.queues import drain, now, take
 from together_operator.engine.workqueue import ShutDown, Urgency, WorkQueue
 
 pytestmark = pytest.mark.looptime

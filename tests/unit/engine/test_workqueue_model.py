@@ -11,8 +11,8 @@ import looptime
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.engine.queues import now, take
 
+from tests.unit.engine.queues import now, take
 from together_operator.engine.workqueue import ShutDown, Urgency, WorkQueue
 
 pytestmark = pytest.mark.looptime
