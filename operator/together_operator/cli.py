@@ -1,6 +1,7 @@
 """The command line: each command imports what it needs, so that the worker never loads kopf."""
 
 import gc
+import os
 from importlib import import_module
 
 import click
@@ -35,6 +36,9 @@ class _LazyGroup(click.Group):
         # What is imported stays: to look for garbage in it is a third of what an import takes.
         gc.disable()
         postpone()
+        # huggingface_hub would ask huggingface.co which coding agents there are, to name one in its
+        # user agent: it is none of its business, and three seconds lost where only a mirror answers.
+        os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
         try:
             command: click.Command = getattr(import_module(module), name)
         finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -49,6 +50,20 @@ def test_the_command_line_itself_loads_next_to_nothing() -> None:
 
     ours = {name for name in done.stdout.split() if name.startswith("together_operator.")}
     assert ours == {"together_operator.cli", "together_operator.postponed"}
+
+
+def test_the_hub_is_told_nothing_that_nobody_asked_for() -> None:
+    code = (
+        "import click; from together_operator.cli import cli; "
+        "cli.get_command(click.Context(cli), 'archive'); "
+        "from huggingface_hub import constants; print(constants.HF_HUB_DISABLE_TELEMETRY)"
+    )
+    clean = {k: v for k, v in os.environ.items() if k != "HF_HUB_DISABLE_TELEMETRY"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=clean
+    )
+
+    assert done.stdout.strip() == "True"
 
 
 def test_what_is_postponed_is_there_when_it_is_used() -> None:

@@ -48,10 +48,11 @@ class HuggingFaceHub:
 
     @staticmethod
     def preload() -> None:
-        """Load the library before the first look needs it; blocks, so call it in a thread."""
-        from huggingface_hub import HfApi
+        """Load library and certificates before the first look; blocks, so call it in a thread."""
+        from huggingface_hub import HfApi, get_session
 
         HfApi.model_info  # noqa: B018 - the library loads its parts when they are touched
+        get_session()
 
     async def look(
         self, repo: str, token: SecretStr | None, revision: str | None = None

@@ -29,7 +29,7 @@ from together_operator.engine.store import Body, Key, Store
 from together_operator.ports import Objects, Priority
 from together_operator.reconcilers.account import Account
 from together_operator.reconcilers.claims import Claims
-from together_operator.reconcilers.driver import Reconciler, World
+from together_operator.reconcilers.driver import Fold, Reconciler, Result, World
 from together_operator.reconcilers.sources import Outside, Sources
 
 log = structlog.get_logger(__name__)
@@ -37,7 +37,7 @@ log = structlog.get_logger(__name__)
 __all__ = ["CustomModelReconciler", "Outside"]
 
 Status = CustomModelStatus
-Fold = Callable[[Status], Status]
+ActionResult = Result[Status, actions.Action]
 
 FRESH_SECONDS = 2.0
 """How old a list may be that tells whether a name is free: the create itself says it for sure."""
@@ -237,7 +237,7 @@ class CustomModelReconciler(Reconciler[CustomModel, Status, Observed, actions.Ac
 
     # Acting.
 
-    async def act(self, resource: CustomModel, action: actions.Action) -> Fold | None:
+    async def act(self, resource: CustomModel, action: actions.Action) -> ActionResult | None:
         """Do one thing outside."""
         match action:
             case actions.CreateJob(name):
@@ -264,7 +264,7 @@ class CustomModelReconciler(Reconciler[CustomModel, Status, Observed, actions.Ac
             check_addresses(cm.spec, self._outside.worker.addresses)
             await self._outside.jobs.create(job)
 
-    async def _delete_archives(self, cm: CustomModel) -> Fold:
+    async def _delete_archives(self, cm: CustomModel) -> ActionResult:
         """Of an object that stays, what can't be deleted is only told: the model can be used.
 
         When a namespace is deleted, its Secrets may go before the object that needs them. Nobody
@@ -280,18 +280,18 @@ class CustomModelReconciler(Reconciler[CustomModel, Status, Observed, actions.Ac
             if isinstance(error, SecretUnavailable) and is_deleting(cm):
                 say = {"object": f"{cm.metadata.namespace}/{cm.metadata.name}", "folder": folder}
                 log.warning("archives are left behind", error=str(error), **say)
-                return status.archives_deleted
+                return Result(status.archives_deleted)
             if is_deleting(cm):
                 raise StageError(STORE_STAGE, error) from error
             words = f"{error}. {STORE_REMEDIES.get(type(error), '')}".rstrip()
-            return lambda before: status.archives_deleted(before, words)
+            return Result(lambda before: status.archives_deleted(before, words))
         uri = (cm.status.archive.uri if cm.status.archive is not None else None) or folder
         if uri.startswith(folder) or is_deleting(cm):
-            return status.archives_deleted
+            return Result(status.archives_deleted)
         words = "it lies outside of archive.destination as that is now: delete it by hand."
-        return lambda before: status.archives_deleted(before, words)
+        return Result(lambda before: status.archives_deleted(before, words))
 
-    async def _create_model(self, cm: CustomModel, action: actions.CreateModel) -> Fold:
+    async def _create_model(self, cm: CustomModel, action: actions.CreateModel) -> ActionResult:
         with during(status.REGISTER):
             account = await self._account(cm)
             model = await self.world.ledger.send(
@@ -301,7 +301,12 @@ class CustomModelReconciler(Reconciler[CustomModel, Status, Observed, actions.Ac
             )
         if not model.placeholder:  # what is not there must not seem to be, once it was imported
             account.models.put(model)
-        return lambda before: status.registered(before, model)
+
+        def fold(before: Status) -> Status:
+            return status.registered(before, model)
+
+        seen = replace(self.unseen(cm), model=model, abilities=account.provider.abilities)
+        return self._followed(fold, seen, self.world.now())
 
     async def _update_model(self, cm: CustomModel, action: actions.UpdateModel) -> None:
         with during(""):
@@ -315,21 +320,31 @@ class CustomModelReconciler(Reconciler[CustomModel, Status, Observed, actions.Ac
                 await account.provider.delete_model(model_id)
         account.models.remove(model_id)
 
-    async def _start_import(self, cm: CustomModel, action: actions.StartImport) -> Fold:
+    async def _start_import(self, cm: CustomModel, action: actions.StartImport) -> ActionResult:
         with during(status.SOURCE):
             if not await self._sources.is_archive_there(cm):
-                return status.archive_lost
+                return Result(status.archive_lost)
             url, token = await self._sources.remote_url(cm)
         with during(status.IMPORT):
             account = await self._account(cm)
+            provider, model = account.provider, action.model
             job = await self.world.ledger.send(
                 cm.metadata.uid,
                 observed.IMPORT_INTENT,
-                lambda: account.provider.start_import(action.model_id, url, token, new=action.new),
+                lambda: provider.start_import(model.id, url, token, new=action.new),
             )
         account.imports.put(job)
         now = self.world.now()
-        return lambda before: status.started(before, job, action.attempt, action.source_digest, now)
+
+        def fold(before: Status) -> Status:
+            return status.started(before, job, action.attempt, action.source_digest, now)
+
+        seen = replace(self.unseen(cm), model=model, imports=(job,), abilities=provider.abilities)
+        return self._followed(fold, seen, now)
+
+    def _followed(self, fold: Fold[Status], seen: Observed, now: datetime) -> ActionResult:
+        """A create's result with what follows from it: `seen` is all there is of what is new."""
+        return Result(fold, self.decide(seen.with_status(fold(seen.cm.status)), now))
 
 
 def _age(item: Import | Revision) -> datetime:

@@ -44,11 +44,11 @@ from together_operator.engine.store import Body, Key, Store
 from together_operator.ports import ConfigMaps, Objects, Priority
 from together_operator.reconcilers.account import Account, Accounts
 from together_operator.reconcilers.claims import Claims
-from together_operator.reconcilers.driver import Reconciler, World
+from together_operator.reconcilers.driver import Reconciler, Result, World
 from together_operator.reconcilers.spending import Spending
 
 Status = ModelDeploymentStatus
-Fold = Callable[[Status], Status]
+ActionResult = Result[Status, actions.Action]
 FindModel = Callable[[str, str], Awaitable[CustomModel | None]]
 
 FRESH_SECONDS = 2.0
@@ -327,7 +327,7 @@ class DeploymentReconciler(Reconciler[ModelDeployment, Status, Observed, actions
 
     # Acting.
 
-    async def act(self, resource: ModelDeployment, action: actions.Action) -> Fold | None:
+    async def act(self, resource: ModelDeployment, action: actions.Action) -> ActionResult | None:
         """Do one thing outside."""
         if isinstance(action, _IN_CLUSTER):
             await self._act_in_cluster(resource, action)
@@ -348,7 +348,7 @@ class DeploymentReconciler(Reconciler[ModelDeployment, Status, Observed, actions
                 case actions.DeleteDeployment(endpoint_id, deployment_id):
                     with contextlib.suppress(NotFound):
                         await account.provider.delete_deployment(endpoint_id, deployment_id)
-                    return lambda before: status.without_deployment(before, deployment_id)
+                    return Result(lambda s: status.without_deployment(s, deployment_id))
                 case actions.CreateRollout(endpoint_id, new):
                     await account.provider.create_rollout(endpoint_id, new)
                 case actions.ActOnRollout() | actions.DeleteRollout():
@@ -385,7 +385,9 @@ class DeploymentReconciler(Reconciler[ModelDeployment, Status, Observed, actions
             action.change,
         )
 
-    async def _create_endpoint(self, md: ModelDeployment, account: Account, name: str) -> Fold:
+    async def _create_endpoint(
+        self, md: ModelDeployment, account: Account, name: str
+    ) -> ActionResult:
         endpoint = await self.world.ledger.send(
             md.metadata.uid,
             observed.ENDPOINT_INTENT,
@@ -393,20 +395,20 @@ class DeploymentReconciler(Reconciler[ModelDeployment, Status, Observed, actions
         )
         if not endpoint.placeholder:
             account.endpoints.put(endpoint)
-        return lambda before: status.with_endpoint(before, endpoint)
+        return Result(lambda before: status.with_endpoint(before, endpoint))
 
     async def _create_deployment(
         self, md: ModelDeployment, account: Account, action: actions.CreateDeployment
-    ) -> Fold:
+    ) -> ActionResult:
         deployment = await self.world.ledger.send(
             md.metadata.uid,
             observed.DEPLOYMENT_INTENT,
             lambda: account.provider.create_deployment(action.endpoint_id, action.new),
         )
         if action.is_target:
-            return lambda before: status.with_target(before, deployment)
-        return lambda before: status.with_deployment(
-            before, deployment, action.record, action.model
+            return Result(lambda before: status.with_target(before, deployment))
+        return Result(
+            lambda before: status.with_deployment(before, deployment, action.record, action.model)
         )
 
 

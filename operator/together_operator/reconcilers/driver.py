@@ -42,9 +42,26 @@ S = TypeVar("S", CustomModelStatus, ModelDeploymentStatus)
 Seen = TypeVar("Seen")
 A = TypeVar("A")
 
+Fold = Callable[[S], S]
+"""How an action's result goes into a status, whatever that says by now."""
+
 RECORD_TRIES = 3
 SETTLED_FAILURES = 4
 """Backoff step for a settled object that can't be looked at: it is in no hurry."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result(Generic[S, A]):
+    """What an action led to.
+
+    Args:
+        fold: puts it into a status, whatever that says by now.
+        plan: what follows for the object as it was acted upon, its status stored in the same write
+            as the result. Its action, if it has one, is the next reconcile's to decide on anew.
+    """
+
+    fold: Fold[S]
+    plan: Plan[S, A] | None = None
 
 
 @dataclass
@@ -112,8 +129,8 @@ class Reconciler(ABC, Generic[R, S, Seen, A]):
         """The pure decision about an error."""
 
     @abstractmethod
-    async def act(self, resource: R, action: A) -> Callable[[S], S] | None:
-        """Do one thing outside; the answer says how its result goes into a status."""
+    async def act(self, resource: R, action: A) -> Result[S, A] | None:
+        """Do one thing outside; None: it has no result to store."""
 
     # What is the same for all.
 
@@ -204,17 +221,13 @@ class Reconciler(ABC, Generic[R, S, Seen, A]):
             return after
         try:
             with span(type(action).__name__, kind=resource.kind, object=str(key)):
-                fold = await self.act(resource, action)
+                result = await self.act(resource, action)
         except StageError as error:
             failed = type(error.error).__name__
             say.warning("action", outcome=failed, error=str(error), seconds=_since(started))
             return await self._failed(key, body, resource, error)
         say.info("action", outcome="done", seconds=_since(started))
-        if fold is not None:
-            stored = await self._record_result(key, body, fold)
-            if stored.intent is None:  # else it was another action's result
-                self.world.ledger.forget(resource.metadata.uid)
-        return outcome
+        return outcome if result is None else await self._record_result(key, body, result, outcome)
 
     async def _release(self, body: Body, resource: R, action: RemoveFinalizer) -> Outcome:
         if action.left_behind:
@@ -249,20 +262,25 @@ class Reconciler(ABC, Generic[R, S, Seen, A]):
         self._tell(after, self.status_of(resource).conditions, status.conditions)
         return after
 
-    async def _record_result(self, key: Key, body: Body, fold: Callable[[S], S]) -> S:
+    async def _record_result(
+        self, key: Key, body: Body, result: Result[S, A], outcome: Outcome
+    ) -> Outcome:
         """Store what an action led to, whatever happened to the object meanwhile."""
+        resource, plan = with_own_status(self.parse(body)), result.plan
         for last in (*[False] * (RECORD_TRIES - 1), True):
-            resource = with_own_status(self.parse(body))
-            status = fold(self.status_of(resource))
+            status = plan.status if plan is not None else result.fold(self.status_of(resource))
             try:
                 await self._record(body, resource, status)
             except Conflict:
                 live = await self._live(key)
                 if live is None or last or live["metadata"]["uid"] != body["metadata"]["uid"]:
                     raise
-                body = live
+                # What would have followed was decided for what the object was.
+                body, resource, plan = live, with_own_status(self.parse(live)), None
             else:
-                return status
+                if status.intent is None or plan is not None:  # else it was another's result
+                    self.world.ledger.forget(resource.metadata.uid)
+                return outcome if plan is None else plan.outcome
         raise AssertionError("the last try ends the loop")
 
     async def _set_finalizers(self, body: Body, finalizers: Sequence[str]) -> Body | None:

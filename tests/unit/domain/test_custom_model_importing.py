@@ -21,7 +21,7 @@ from tests.unit.domain.situations import (
 )
 from together_operator.api.v1alpha1 import CustomModel
 from together_operator.domain.custom_model import decide
-from together_operator.domain.custom_model.actions import StartImport
+from together_operator.domain.custom_model.actions import StartImport, UpdateModel
 from together_operator.domain.custom_model.observed import Observed, is_imported
 from together_operator.domain.custom_model.registering import new_model
 from together_operator.domain.custom_model.status import failure
@@ -30,16 +30,17 @@ from together_operator.domain.failures import StageError
 from together_operator.domain.outcome import After, Done, Failed, Outcome
 from together_operator.domain.plan import RETRY_ANNOTATION
 from together_operator.domain.source import source_digest
-from together_operator.domain.together import Import, Revision
+from together_operator.domain.together import Import, ModelChange, Revision
 
 DIGEST = source_digest(s.custom_model().spec)
 IMPORTING = ("reconciling", "Importing", "Imported")
 SETTLING = ("reconciling", "Settling", "Imported")
 RETRYING = ("reconciling", "ImportRetrying", "Imported")
 NEW = new_model(s.look(s.registered()))
-START = StartImport(MODEL.id, 1, DIGEST, NEW)
+START = StartImport(MODEL, 1, DIGEST, NEW)
 OLDER = Revision("rv_0", "SUCCESS", created_at=NOW - s.seconds(3600))
 PENDING = replace(PASSED, validation="PENDING")
+DRIFTED = replace(MODEL, description="by hand")
 BAD = replace(PASSED, validation="FAILED", messages=("config.json is missing", "no tokenizer"))
 
 
@@ -173,7 +174,7 @@ def at(cm: CustomModel, *imports: Import, **facts: Any) -> Observed:
             at(s.importing("FAILED", attempt=1), s.remote_import("FAILED")),
             IMPORTING,
             After(0),
-            StartImport(MODEL.id, 2, DIGEST, NEW),
+            StartImport(MODEL, 2, DIGEST, NEW),
             id="after the delay: the second attempt",
         ),
         pytest.param(
@@ -196,10 +197,34 @@ def at(cm: CustomModel, *imports: Import, **facts: Any) -> Observed:
         # Validating.
         pytest.param(
             at(s.importing(), s.remote_import("SUCCEEDED"), revision=PASSED),
+            ("ready", "Ready", ""),
+            Done(),
+            None,
+            id="succeeded, and its revision passed: ready in the same write",
+        ),
+        pytest.param(
+            s.look(
+                s.importing(),
+                model=DRIFTED,
+                imports=(s.remote_import("SUCCEEDED"),),
+                revision=PASSED,
+            ),
+            ("reconciling", "Updating", ""),
+            After(0),
+            UpdateModel(MODEL.id, ModelChange(description=MODEL.description)),
+            id="succeeded and passed, and something else is left: that is next",
+        ),
+        pytest.param(
+            s.look(
+                s.importing(),
+                model=replace(MODEL, placeholder=True),
+                imports=(s.remote_import("SUCCEEDED"),),
+                revision=PASSED,
+            ),
             ("reconciling", "Imported", "Imported"),
             After(0),
             None,
-            id="succeeded, and its revision passed",
+            id="succeeded and passed, and the list of models is older than that: looked at anew",
         ),
         pytest.param(
             at(s.importing(), s.remote_import("SUCCEEDED")),
@@ -397,4 +422,4 @@ def test_the_revision_of_a_former_import_does_not_pass_for_the_new_one() -> None
 def test_without_times_the_newest_revision_is_taken() -> None:
     untimed = replace(PASSED, created_at=None)
     observed = at(s.importing(), s.remote_import("SUCCEEDED"), revision=untimed)
-    s.expect(observed, ("reconciling", "Imported", "Imported"), After(0))
+    s.expect(observed, ("ready", "Ready", ""), Done())

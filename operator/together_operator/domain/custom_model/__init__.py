@@ -46,9 +46,11 @@ def decide(observed: Observed, now: datetime) -> ModelPlan:
     if has_finalizer(cm) and not is_deleting(cm):
         observed = observed.with_status(afresh(cm))
     for row in ROWS:
-        plan = row(observed, now)
-        if plan is not None:
-            return plan
+        found = row(observed, now)
+        if isinstance(found, Observed):
+            observed = found
+        elif found is not None:
+            return found
     raise AssertionError("the last row always has a plan")
 
 
@@ -140,7 +142,8 @@ def _ready(o: Observed, now: datetime) -> ModelPlan:
     return planned(o, now, say, Done(), status=status)
 
 
-Row = Callable[[Observed, datetime], ModelPlan | None]
+Row = Callable[[Observed, datetime], ModelPlan | Observed | None]
+"""A plan; or, for the rows that follow, the object as this one has brought it further."""
 
 ROWS: tuple[Row, ...] = (
     deleting,

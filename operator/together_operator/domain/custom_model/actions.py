@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from together_operator.api.v1alpha1 import CustomModelStatus
 from together_operator.domain.plan import AddFinalizer, Plan, RemoveFinalizer
-from together_operator.domain.together import ModelChange, NewModel
+from together_operator.domain.together import Model, ModelChange, NewModel
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class StartImport:
     `new` is for an API that creates the model with its import.
     """
 
-    model_id: str
+    model: Model
     attempt: int
     source_digest: str
     new: NewModel

@@ -35,7 +35,7 @@ from together_operator.domain.together import Import, ImportState
 MAX_ATTEMPTS = 3
 
 
-def running_import(o: Observed, now: datetime) -> ModelPlan | None:
+def running_import(o: Observed, now: datetime) -> ModelPlan | Observed | None:
     """The row for an import that was started or announced, for whichever source."""
     if is_imported(o.cm):
         return None
@@ -78,7 +78,7 @@ def _start(o: Observed, now: datetime, intent: Intent) -> ModelPlan:
         return failed(o, now, say, o.cm.status.model_copy(update={"intent": None}))
     say = busy(IMPORT, Reason.IMPORTING, f"Starting import, attempt {intent.attempt}")
     status = o.cm.status.model_copy(update={"intent": intent})
-    action = StartImport(o.model.id, intent.attempt, source_digest(o.cm.spec), new_model(o))
+    action = StartImport(o.model, intent.attempt, source_digest(o.cm.spec), new_model(o))
     return planned(o, now, say, After(0), action, status)
 
 
@@ -107,7 +107,7 @@ def _announced(o: Observed, now: datetime, intent: Intent) -> ModelPlan:
     return _start(o, now, intent)
 
 
-def _following(o: Observed, now: datetime, current: ImportStatus) -> ModelPlan:
+def _following(o: Observed, now: datetime, current: ImportStatus) -> ModelPlan | Observed:
     """Take over what Together says of the running import."""
     job = next((job for job in o.imports if job.id == current.job_id), None)
     if job is None:
@@ -133,8 +133,11 @@ def _following(o: Observed, now: datetime, current: ImportStatus) -> ModelPlan:
     return planned(at, now, say, After(o.process.poll), status=status)
 
 
-def _validating(o: Observed, now: datetime, current: ImportStatus) -> ModelPlan:
-    """An import counts once the revision that it made has passed validation."""
+def _validating(o: Observed, now: datetime, current: ImportStatus) -> ModelPlan | Observed:
+    """An import counts once the revision that it made has passed validation.
+
+    The rows that follow then say what is left to do.
+    """
     assert o.model is not None
     if o.revision is None or o.revision.validation == "PENDING" or _is_older(o, current):
         say = busy(IMPORT, Reason.IMPORTING, "Together validates the new revision")
@@ -150,6 +153,9 @@ def _validating(o: Observed, now: datetime, current: ImportStatus) -> ModelPlan:
             "progress": Progress(stage="Done", percent=100, text="100%"),
         }
     )
+    at = o.with_status(status)
+    if is_imported(at.cm) and not o.model.placeholder:
+        return at
     say = busy(IMPORT, Reason.IMPORTED, f"Revision {o.revision.id} is imported")
     return planned(o, now, say, After(0), status=status)
 
