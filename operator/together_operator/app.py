@@ -62,6 +62,10 @@ MAX_THREADS = 16
 """Threads for boto3 and huggingface_hub, which have no asynchronous interface."""
 
 
+MAX_CONNECTIONS = 16
+"""Requests to Kubernetes at the same time, besides kopf's."""
+
+
 class LeaseLostError(Exception):
     """Another process may act now: this one ends, to be started anew."""
 
@@ -94,8 +98,9 @@ class Operator:
         self._stop_on_signals()
         await load_kube_config()
         with ThreadPoolExecutor(MAX_THREADS, "blocking") as threads:
-            async with client.ApiClient() as api:
-                gate = self._gate(api)
+            # The Lease has a connection of its own: it is renewed however much there is to do.
+            async with client.ApiClient() as of_lease, client.ApiClient(_narrow()) as api:
+                gate = self._gate(of_lease)
                 async with connections(gate.is_held) as http:
                     await self._serve(Connections(api, http, threads), gate)
         log.info("stopped")
@@ -306,6 +311,14 @@ def _preload() -> None:
         gc.freeze()
     finally:
         gc.enable()
+
+
+def _narrow() -> client.Configuration:
+    """So many requests to Kubernetes at once, and the rest in order: more of them at a time are
+    each slower, and what was begun first would not be done first."""
+    configuration = client.Configuration.get_default_copy()
+    configuration.connection_pool_maxsize = MAX_CONNECTIONS
+    return configuration
 
 
 async def load_kube_config() -> None:

@@ -36,8 +36,8 @@ class _LazyGroup(click.Group):
         # What is imported stays: to look for garbage in it is a third of what an import takes.
         gc.disable()
         postpone()
-        # huggingface_hub would ask huggingface.co which coding agents there are, to name one in its
-        # user agent: it is none of its business, and three seconds lost where only a mirror answers.
+        # Else huggingface_hub asks huggingface.co which coding agents there are, to name one in its
+        # user agent: nobody's business, and three seconds lost where only a mirror answers.
         os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
         try:
             command: click.Command = getattr(import_module(module), name)

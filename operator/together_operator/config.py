@@ -123,7 +123,12 @@ class Config(BaseSettings):
         ge=0,
         description="Between comparisons of what Together has with what objects ask for; 0: none.",
     )
-    workers: int = Field(default=16, ge=1, le=256, description="Reconciles at once, of each kind.")
+    workers: int = Field(
+        default=128,
+        ge=1,
+        le=1024,
+        description="Reconciles at once, of each kind. Most of them wait for a list they share.",
+    )
     cluster_id: str | None = Field(
         default=None, description="Identity of this cluster; default: UID of kube-system."
     )

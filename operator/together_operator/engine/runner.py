@@ -12,6 +12,7 @@ import structlog
 
 from together_operator.domain.backoff import Backoff
 from together_operator.domain.outcome import After, Done, Failed, Gone, Outcome
+from together_operator.domain.plan import FINALIZER
 from together_operator.engine.store import Body, Key, Store, key_of
 from together_operator.engine.workqueue import ShutDown, Urgency, WorkQueue
 
@@ -92,7 +93,7 @@ class Runner:
             self._meter.glanced(self.kind)
             self.queue.add_after(key, self._settings.resync * self._rng.random())
             return True
-        self.queue.add(key, Urgency.CHANGED)
+        self.queue.add(key, Urgency.CHANGED if _is_begun(body) else Urgency.NEW)
         return False
 
     def start(self) -> None:
@@ -157,3 +158,7 @@ class Runner:
             case None:
                 crashes = self._crashes[key] = self._crashes.get(key, 0) + 1
                 self.queue.add_after(key, self._settings.backoff.delay(crashes, self._rng.random()))
+
+
+def _is_begun(body: Body) -> bool:
+    return FINALIZER in body["metadata"].get("finalizers", ())

@@ -20,13 +20,15 @@ K = TypeVar("K", bound=Hashable)
 class Urgency(IntEnum):
     """Which queue a key waits in.
 
-    What was begun goes on before something new is begun, so that a burst's first objects are done
+    The first step of an object is a small one, and tells its owner that somebody is there. Then
+    what was begun goes on before something else is begun, so that a burst's first objects are done
     early instead of all of them late; what people changed comes before what is merely due.
     """
 
-    CONTINUED = 0
-    CHANGED = 1
-    PERIODIC = 2
+    NEW = 0
+    CONTINUED = 1
+    CHANGED = 2
+    PERIODIC = 3
 
 
 class ShutDown(Exception):

@@ -162,8 +162,10 @@ class CustomModelReconciler(Reconciler[CustomModel, Status, Observed, actions.Ac
         settled = observed.is_settled(cm)
         age = account.models.age(self.world.process.poll * 6 if settled else FRESH_SECONDS)
         priority = Priority.POLLING if settled else Priority.INTERACTIVE
-        snapshot = await account.models.read(self._since(cm, account, age), priority)
         known = cm.status.model.id if cm.status.model is not None else None
+        # An announced import says nothing about the record: only a name is looked for now.
+        since = self._since(cm, account, age) if known is None else account.clock() - age
+        snapshot = await account.models.read(since, priority)
         if known is None:
             found = snapshot.find(observed.wanted_name(cm))
             return found[0] if found else None

@@ -19,7 +19,7 @@ from typing import Any
 import aiohttp
 
 WORKERS = 16
-"""As many as the operator has by default."""
+"""As many as the operator has connections to Kubernetes."""
 
 Body = dict[str, Any]
 

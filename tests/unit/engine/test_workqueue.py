@@ -11,7 +11,7 @@ from together_operator.engine.workqueue import ShutDown, Urgency, WorkQueue
 
 pytestmark = pytest.mark.looptime
 
-CONTINUED, CHANGED, PERIODIC = Urgency
+NEW, CONTINUED, CHANGED, PERIODIC = Urgency
 
 
 @pytest.fixture
@@ -50,13 +50,14 @@ async def test_keys_of_one_urgency_come_in_the_order_of_their_adding(
 # Urgency.
 
 
-async def test_what_was_begun_comes_before_what_changed_and_that_before_what_is_due(
+async def test_what_is_new_comes_first_then_what_was_begun_what_changed_and_what_is_due(
     queue: WorkQueue[str],
 ) -> None:
     queue.add("due", PERIODIC)
     queue.add("changed", CHANGED)
     queue.add("begun", CONTINUED)
-    assert await drain(queue) == ["begun", "changed", "due"]
+    queue.add("new", NEW)
+    assert await drain(queue) == ["new", "begun", "changed", "due"]
 
 
 async def test_a_key_that_becomes_more_urgent_moves_up(queue: WorkQueue[str]) -> None:

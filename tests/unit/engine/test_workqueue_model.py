@@ -17,7 +17,7 @@ from together_operator.engine.workqueue import ShutDown, Urgency, WorkQueue
 
 pytestmark = pytest.mark.looptime
 
-CONTINUED, CHANGED, PERIODIC = Urgency
+NEW, CONTINUED, CHANGED, PERIODIC = Urgency
 
 
 @dataclass
