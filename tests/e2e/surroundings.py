@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.integration.operator.recorder import Recorder
+from tests.support import manifests
+from tests.support.conditions import is_ready
 from tests.support.environment import ROOT, Simulators, secret, until
 from tests.support.node import NodeCluster, radosgw
 from tests.support.node.containers import SANDBOX_IMAGE
@@ -106,7 +108,7 @@ class Surroundings:
     def wait_ready(self, *names: str, seconds: float = READY_SECONDS) -> None:
         """Wait until objects, as `kind/name`, are Ready."""
         until(
-            lambda: all(condition(self.get(name), "Ready") == "True" for name in names),
+            lambda: all(is_ready(self.get(name)) for name in names),
             seconds,
             f"{', '.join(names)} ready",
             self.explain,
@@ -210,34 +212,7 @@ class Store:
                 client.upload_file(str(path), self.bucket, prefix + str(path.relative_to(folder)))
 
 
-def condition(body: Object, kind: str) -> str:
-    """Status of a condition; empty when there is none."""
-    for found in body.get("status", {}).get("conditions", []):
-        if found["type"] == kind:
-            return str(found["status"])
-    return ""
-
-
 def custom_model(name: str, source: Object, **spec: Any) -> Object:
     """A CustomModel of the embedding model."""
-    return {
-        "apiVersion": "together.ai/v1alpha1",
-        "kind": "CustomModel",
-        "metadata": {"name": name},
-        "spec": {
-            "type": "Embedding",
-            "baseModel": "sentence-transformers/all-MiniLM-L6-v2",
-            "source": source,
-            **spec,
-        },
-    }
-
-
-def deployment(name: str, model: str, **spec: Any) -> Object:
-    """A ModelDeployment of a CustomModel."""
-    return {
-        "apiVersion": "together.ai/v1alpha1",
-        "kind": "ModelDeployment",
-        "metadata": {"name": name},
-        "spec": {"modelRef": {"name": model}, "replicas": 1, **spec},
-    }
+    embedding = {"type": "Embedding", "baseModel": manifests.EMBEDDING_BASE}
+    return manifests.custom_model(name, source, **{**embedding, **spec})

@@ -22,12 +22,12 @@ from tests.e2e.surroundings import (
     SERVICE_ACCOUNT,
     USER_NAMESPACE,
     Surroundings,
-    condition,
     custom_model,
-    deployment,
 )
 from tests.support import kstatus
+from tests.support.conditions import reason
 from tests.support.environment import ROOT, until
+from tests.support.manifests import model_deployment
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -79,8 +79,8 @@ def test_the_main_job(surroundings: Surroundings) -> None:
             {"s3": s.store.location("minilm/v1/")},
             archive={"destination": s.store.location("archives/")},
         ),
-        deployment("minilm", "minilm-s3"),
-        deployment("short", "minilm", ttl={"seconds": 1, "action": "Delete"}),
+        model_deployment("minilm", "minilm-s3", replicas=1),
+        model_deployment("short", "minilm", replicas=1, ttl={"seconds": 1, "action": "Delete"}),
     )
     names = ("custommodel/minilm", "custommodel/minilm-s3", "modeldeployment/minilm")
     s.wait_ready(*names)
@@ -311,7 +311,7 @@ def test_it_used_every_right_that_it_has_and_asked_for_no_other(
 def test_an_uninstall_leaves_crds_and_objects_and_says_so(surroundings: Surroundings) -> None:
     s = surroundings
     s.apply(custom_model("left", {"huggingFace": {"repo": MINILM}}, suspend=True))
-    until(lambda: condition(s.get("custommodel/left"), "Ready") != "", 60, "seen", s.explain)
+    until(lambda: reason(s.get("custommodel/left")) != "", 60, "seen", s.explain)
 
     output = s.helm("uninstall", RELEASE, "--wait")
 

@@ -8,7 +8,6 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.integration.operator.manifests import custom_model, hugging_face, model_deployment
 from tests.support.cluster import ThrowawayCluster
 from tests.support.cluster.component import free_ports
 from tests.support.environment import (
@@ -18,6 +17,7 @@ from tests.support.environment import (
     operator_environment,
     stopping,
 )
+from tests.support.manifests import custom_model, hugging_face, model_deployment
 from tests.support.prometheus import Prometheus, scraping
 from tests.support.simulators.tiny_models import write_model
 

@@ -13,11 +13,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.integration.operator.manifests import custom_model, hugging_face, model_deployment
 from tests.integration.operator.mistakes import MISTAKES
 from tests.integration.operator.surroundings import CHAT, OTHER_CHAT, running
 from tests.integration.operator.workspace import DEPLOYMENT, MODEL, Workspace
 from tests.support.cluster import ThrowawayCluster
+from tests.support.manifests import custom_model, hugging_face, model_deployment
 
 PAGE = Path(__file__).parents[2] / "docs" / "screens.md"
 WIDE = "a-name-of-some-length"

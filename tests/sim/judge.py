@@ -6,7 +6,8 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from tests.support.fakes.api_server import INITIAL_STATUS, Change, condition
+from tests.support.conditions import condition
+from tests.support.fakes.api_server import INITIAL_STATUS, Change
 from tests.support.fakes.ground import Write
 from together_operator.api.v1alpha1 import CustomModel
 from together_operator.domain.custom_model.observed import wanted_description
@@ -90,7 +91,7 @@ class Judge:
         generation = after["metadata"]["generation"]
         if not old.get("observedGeneration", -1) <= new["observedGeneration"] <= generation:
             self._violated(f"{name}: observedGeneration {new['observedGeneration']}")
-        if condition(after, "Ready") is None:
+        if not condition(after, "Ready"):
             self._violated(f"{name}: a status without Ready")
         if _is_true(after, "Reconciling") and _is_true(after, "Stalled"):
             self._violated(f"{name}: both Reconciling and Stalled")
@@ -289,5 +290,4 @@ class Judge:
 
 
 def _is_true(body: Body, type_: str) -> bool:
-    found = condition(body, type_)
-    return found is not None and found["status"] == "True"
+    return condition(body, type_).get("status") == "True"

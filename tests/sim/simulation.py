@@ -12,7 +12,8 @@ from typing import Any, TypeVar
 from tests.sim import logs
 from tests.sim.judge import Judge
 from tests.sim.process import OPERATOR_KEY, Run, new_run
-from tests.support.fakes.api_server import ApiServer, Change, Manifest, Weather, condition
+from tests.support.conditions import is_ready, reason
+from tests.support.fakes.api_server import ApiServer, Change, Manifest, Weather
 from tests.support.fakes.kubernetes import Event, JobController, SecretVault
 from tests.support.fakes.network import Call, Fault, Lags, Network, Wire
 from tests.support.fakes.platform import Platform
@@ -281,9 +282,7 @@ class Simulation:
 
     def reason(self, kind: str, key: Key) -> str:
         """Reason of an object's Ready condition."""
-        body = self.server.get(kind, key)
-        found = condition(body, "Ready") if body is not None else None
-        return str(found["reason"]) if found is not None else ""
+        return reason(self.server.get(kind, key))
 
     # Waiting.
 
@@ -310,23 +309,11 @@ class Simulation:
     def is_ready(self, kind: str, name: str) -> bool:
         """Whether an object says that it is ready, for its newest generation."""
         body = self.get(kind, name)
-        found = condition(body, "Ready") if body is not None else None
-        return (
-            body is not None
-            and found is not None
-            and found["status"] == "True"
-            and found["observedGeneration"] == body["metadata"]["generation"]
-        )
+        return body is not None and is_ready(body)
 
-    async def shows(self, kind: str, name: str, reason: str) -> None:
+    async def shows(self, kind: str, name: str, wanted: str) -> None:
         """Wait until an object's Ready condition has a reason."""
-
-        def done() -> bool:
-            body = self.get(kind, name)
-            found = condition(body, "Ready") if body is not None else None
-            return found is not None and found["reason"] == reason
-
-        await self.until(done, f"{kind} {name} {reason}")
+        await self.until(lambda: reason(self.get(kind, name)) == wanted, f"{kind} {name} {wanted}")
 
     async def gone(self, kind: str, name: str) -> None:
         """Wait until an object is gone."""

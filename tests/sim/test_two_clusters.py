@@ -7,17 +7,16 @@ import pytest
 from tests.sim.manifests import custom_model, hugging_face, model_deployment
 from tests.sim.scenarios import furnish
 from tests.sim.simulation import DEPLOYMENT, MODEL, NAMESPACE, Simulation
-from tests.support.fakes.api_server import ApiServer, condition
+from tests.support.conditions import reason
+from tests.support.fakes.api_server import ApiServer
 from together_operator.engine.store import Key
 
 MANIFESTS = (custom_model("m", hugging_face()), model_deployment("d", "m"))
 
 
-def reason(server: ApiServer, kind: str, name: str) -> str:
+def reason_of(server: ApiServer, kind: str, name: str) -> str:
     """Reason of an object's Ready condition."""
-    body = server.get(kind, Key(NAMESPACE, name))
-    found = condition(body, "Ready") if body is not None else None
-    return str(found["reason"]) if found is not None else ""
+    return reason(server.get(kind, Key(NAMESPACE, name)))
 
 
 async def the_same_in_both(sim: Simulation) -> None:
@@ -28,17 +27,17 @@ async def the_same_in_both(sim: Simulation) -> None:
             server.create(manifest)
 
     def told(kind: str, name: str) -> list[str]:
-        return sorted(reason(server, kind, name) for server in sim.servers.values())
+        return sorted(reason_of(server, kind, name) for server in sim.servers.values())
 
     await sim.until(lambda: told(MODEL, "m") == ["NameTaken", "Ready"], "one owner of the name")
-    loser = next(s for s in sim.servers.values() if reason(s, MODEL, "m") == "NameTaken")
+    loser = next(s for s in sim.servers.values() if reason_of(s, MODEL, "m") == "NameTaken")
     winner = next(s for s in sim.servers.values() if s is not loser)
-    await sim.until(lambda: reason(winner, DEPLOYMENT, "d") == "Ready", "the owner serves")
+    await sim.until(lambda: reason_of(winner, DEPLOYMENT, "d") == "Ready", "the owner serves")
     loser.delete(DEPLOYMENT, Key(NAMESPACE, "d"))
     loser.delete(MODEL, Key(NAMESPACE, "m"))
     await sim.until(lambda: not loser.all(), "the loser's objects gone")
     await sim.sleep(70)
-    assert reason(winner, DEPLOYMENT, "d") == "Ready"
+    assert reason_of(winner, DEPLOYMENT, "d") == "Ready"
     assert len(sim.platform.deployments.live()) == 1
 
 

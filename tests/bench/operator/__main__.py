@@ -32,28 +32,19 @@ from tests.support.environment import (
     stopping,
     until,
 )
+from tests.support.manifests import custom_model, hugging_face
 from tests.support.simulators.tiny_models import write_model
 
 REPO = "tiny/model"
-BASE = "Qwen/Qwen2.5-0.5B-Instruct"
 PLURAL = "custommodels"
 RESYNC = 5.0
 POLL = 5.0
 
 
-def manifest(name: str) -> dict[str, object]:
-    """A CustomModel that Together fetches by itself."""
-    return {
-        "apiVersion": "together.ai/v1alpha1",
-        "kind": "CustomModel",
-        "metadata": {"name": name, "namespace": "default"},
-        "spec": {"baseModel": BASE, "source": {"huggingFace": {"repo": REPO}}},
-    }
-
-
 def apply(cluster: ThrowawayCluster, names: list[str]) -> None:
     """`kubectl apply` all of them from one file, as a person or a pipeline would."""
-    every = {"apiVersion": "v1", "kind": "List", "items": [manifest(name) for name in names]}
+    items = [custom_model(name, hugging_face(REPO)) for name in names]
+    every = {"apiVersion": "v1", "kind": "List", "items": items}
     cluster.kubectl("apply", "-f", "-", input=json.dumps(every))
 
 

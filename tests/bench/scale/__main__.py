@@ -23,7 +23,9 @@ from tests.bench import page
 from tests.bench.scale import controller_process
 from tests.bench.scale.population import populate
 from tests.bench.scale.usage import Usage
+from tests.support import manifests
 from tests.support.cluster import ThrowawayCluster
+from tests.support.conditions import is_ready
 from tests.support.environment import (
     OperatorProcess,
     Simulators,
@@ -32,10 +34,10 @@ from tests.support.environment import (
     stopping,
     until,
 )
+from tests.support.manifests import hugging_face, model_deployment
 from tests.support.simulators.tiny_models import write_model
 
 REPO = "tiny/model"
-BASE = "Qwen/Qwen2.5-0.5B-Instruct"
 CALLS_PER_SECOND = 100.0
 """The operator's own limit for one key (`adapters/rate_limit.py`)."""
 
@@ -104,41 +106,20 @@ class Bench:
 
 def custom_model(name: str, repo: str = REPO) -> dict[str, Any]:
     """A CustomModel that Together fetches by itself."""
-    return {
-        "apiVersion": "together.ai/v1alpha1",
-        "kind": "CustomModel",
-        "metadata": {"name": name, "namespace": "default"},
-        "spec": {"baseModel": BASE, "source": {"huggingFace": {"repo": repo}}},
-    }
+    return manifests.custom_model(name, hugging_face(repo))
 
 
-def model_deployment(name: str, model: str) -> dict[str, Any]:
-    """A ModelDeployment of it."""
-    return {
-        "apiVersion": "together.ai/v1alpha1",
-        "kind": "ModelDeployment",
-        "metadata": {"name": name, "namespace": "default"},
-        "spec": {"modelRef": {"name": model}, "replicas": 1},
-    }
-
-
-def ready(found: dict[str, Any]) -> bool:
-    """Whether an object is Ready."""
-    conditions = found.get("status", {}).get("conditions", [])
-    return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
-
-
-def is_ready(bench: Bench, name: str) -> bool:
+def is_model_ready(bench: Bench, name: str) -> bool:
     """Whether a CustomModel is Ready."""
-    return ready(bench.get("custommodel", name))
+    return is_ready(bench.get("custommodel", name))
 
 
 def bring_up(bench: Bench, models: int, deployments: int) -> None:
     """Have the operator settle one pair, stop it, and make copies."""
     bench.operator.start()
     bench.operator.wait_ready()
-    bench.apply(custom_model("template"), model_deployment("template", "template"))
-    until(lambda: ready(bench.get("modeldeployment", "template")), 120, "the template is ready")
+    bench.apply(custom_model("template"), model_deployment("template", "template", replicas=1))
+    until(lambda: is_ready(bench.get("modeldeployment", "template")), 120, "the template is ready")
     time.sleep(1)
     bench.operator.stop()
     model = bench.get("custommodel", "template")
@@ -281,7 +262,7 @@ def memory(bench: Bench, rounds: int, count: int) -> None:
         names = [f"churn-{len(sizes)}-{n}" for n in range(count)]
         bench.apply(*map(custom_model, names))
         last = names[-1]
-        until(partial(is_ready, bench, last), 120, f"{last} is ready", pause=0.3)
+        until(partial(is_model_ready, bench, last), 120, f"{last} is ready", pause=0.3)
         bench.cluster.kubectl("delete", "custommodel", *names, "--wait=true", "--timeout=120s")
         sizes.append(Usage.of(bench.pid).rss)
     half = len(sizes) // 2

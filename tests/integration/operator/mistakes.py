@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tests.integration.operator.manifests import (
+from tests.integration.operator.surroundings import CHAT, PRIVATE
+from tests.integration.operator.workspace import DEPLOYMENT, MODEL
+from tests.support.manifests import (
     CHAT_BASE,
     EMBEDDING_BASE,
     custom_model,
@@ -15,8 +17,6 @@ from tests.integration.operator.manifests import (
     presigned,
     secret,
 )
-from tests.integration.operator.surroundings import CHAT, PRIVATE
-from tests.integration.operator.workspace import DEPLOYMENT, MODEL
 from tests.support.simulators.together.catalog import default_catalog
 from tests.support.simulators.together.simulator import FORBIDDEN_KEY, OTHER_KEY, READ_ONLY_KEY
 

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.integration.operator.manifests import custom_model, hugging_face
 from tests.integration.operator.surroundings import OTHER_CHAT
-from tests.integration.operator.workspace import MODEL, condition
+from tests.integration.operator.workspace import MODEL
+from tests.support.conditions import condition
+from tests.support.manifests import custom_model, hugging_face
 from tests.support.simulators.tiny_models import write_model
 
 if TYPE_CHECKING:

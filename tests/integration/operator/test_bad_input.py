@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.integration.operator.manifests import custom_model, hugging_face, model_deployment
 from tests.integration.operator.mistakes import MISTAKES, Mistake
 from tests.integration.operator.surroundings import CHAT, RETRY_MAX_SECONDS
-from tests.integration.operator.workspace import DEPLOYMENT, MODEL, condition
+from tests.integration.operator.workspace import DEPLOYMENT, MODEL
+from tests.support.conditions import condition
+from tests.support.manifests import custom_model, hugging_face, model_deployment
 from tests.support.simulators.together.catalog import default_catalog
 
 if TYPE_CHECKING:

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.integration.operator.manifests import custom_model, hugging_face, model_deployment
 from tests.integration.operator.surroundings import CHAT
-from tests.integration.operator.workspace import DEPLOYMENT, Workspace, condition
+from tests.integration.operator.workspace import DEPLOYMENT, Workspace
+from tests.support.conditions import condition
 from tests.support.environment import stopping
+from tests.support.manifests import custom_model, hugging_face, model_deployment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.integration.operator.changes import CHANGES, Change
-from tests.integration.operator.manifests import custom_model, hugging_face, model_deployment
 from tests.integration.operator.request_stream import RequestStream
 from tests.integration.operator.surroundings import CHAT, OTHER_CHAT, TIME_SCALE
-from tests.integration.operator.workspace import DEPLOYMENT, condition, is_ready
+from tests.integration.operator.workspace import DEPLOYMENT
+from tests.support.conditions import condition, is_ready
+from tests.support.manifests import custom_model, hugging_face, model_deployment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.integration.operator.manifests import (
+from tests.integration.operator.surroundings import CHAT, PRIVATE
+from tests.integration.operator.workspace import DEPLOYMENT, MODEL
+from tests.support.environment import until
+from tests.support.manifests import (
     custom_model,
     hugging_face,
     model_deployment,
     secret,
 )
-from tests.integration.operator.surroundings import CHAT, PRIVATE
-from tests.integration.operator.workspace import DEPLOYMENT, MODEL
-from tests.support.environment import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable

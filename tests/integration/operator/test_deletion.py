@@ -6,15 +6,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.integration.operator.manifests import (
+from tests.integration.operator.mistakes import WRONG_KEY
+from tests.integration.operator.surroundings import CHAT
+from tests.integration.operator.workspace import DEPLOYMENT, MODEL
+from tests.support.conditions import condition
+from tests.support.manifests import (
     custom_model,
     hugging_face,
     model_deployment,
     secret,
 )
-from tests.integration.operator.mistakes import WRONG_KEY
-from tests.integration.operator.surroundings import CHAT
-from tests.integration.operator.workspace import DEPLOYMENT, MODEL, condition
 from tests.support.simulators.together.simulator import READ_ONLY_KEY
 from together_operator.domain.plan import FINALIZER, RELEASE_ANNOTATION
 

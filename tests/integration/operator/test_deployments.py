@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
-from tests.integration.operator.manifests import (
+from tests.integration.operator.surroundings import CHAT
+from tests.integration.operator.workspace import DEPLOYMENT, MODEL
+from tests.support.conditions import condition
+from tests.support.manifests import (
     CHAT_BASE,
     custom_model,
     hugging_face,
     model_deployment,
 )
-from tests.integration.operator.surroundings import CHAT
-from tests.integration.operator.workspace import DEPLOYMENT, MODEL, condition
 from tests.support.simulators.together.catalog import Config, default_catalog
 
 if TYPE_CHECKING:

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
-from tests.integration.operator.manifests import (
+from tests.integration.operator.surroundings import CHAT
+from tests.integration.operator.workspace import DEPLOYMENT, MODEL
+from tests.support.manifests import (
     CHAT_BASE,
     custom_model,
     deployment_of,
     hugging_face,
     model_deployment,
 )
-from tests.integration.operator.surroundings import CHAT
-from tests.integration.operator.workspace import DEPLOYMENT, MODEL
 
 if TYPE_CHECKING:
     from tests.integration.operator.workspace import Workspace

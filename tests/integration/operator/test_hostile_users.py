@@ -8,17 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.integration.operator.manifests import (
+from tests.integration.operator.surroundings import CHAT
+from tests.integration.operator.workspace import DEPLOYMENT, MODEL
+from tests.support.cluster import KubectlError
+from tests.support.conditions import condition
+from tests.support.environment import BUCKET
+from tests.support.manifests import (
     custom_model,
     hugging_face,
     model_deployment,
     presigned,
     secret,
 )
-from tests.integration.operator.surroundings import CHAT
-from tests.integration.operator.workspace import DEPLOYMENT, MODEL, condition
-from tests.support.cluster import KubectlError
-from tests.support.environment import BUCKET
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -6,14 +6,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.integration.operator.manifests import (
-    CHAT_BASE,
-    EMBEDDING_BASE,
-    custom_model,
-    hugging_face,
-    presigned,
-    secret,
-)
 from tests.integration.operator.surroundings import (
     ADAPTER,
     CHAT,
@@ -21,7 +13,16 @@ from tests.integration.operator.surroundings import (
     OTHER_CHAT,
     PRIVATE,
 )
-from tests.integration.operator.workspace import MODEL, condition
+from tests.integration.operator.workspace import MODEL
+from tests.support.conditions import condition
+from tests.support.manifests import (
+    CHAT_BASE,
+    EMBEDDING_BASE,
+    custom_model,
+    hugging_face,
+    presigned,
+    secret,
+)
 from tests.support.simulators.together.catalog import default_catalog
 
 if TYPE_CHECKING:

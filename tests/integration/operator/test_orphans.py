@@ -7,9 +7,9 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
 
-from tests.integration.operator.manifests import custom_model, hugging_face, model_deployment
 from tests.integration.operator.surroundings import CHAT
 from tests.integration.operator.workspace import DEPLOYMENT, MODEL
+from tests.support.manifests import custom_model, hugging_face, model_deployment
 
 if TYPE_CHECKING:
     from tests.integration.operator.workspace import Workspace

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.integration.operator.manifests import custom_model, hugging_face, model_deployment
 from tests.integration.operator.surroundings import CHAT
-from tests.integration.operator.workspace import DEPLOYMENT, condition
+from tests.integration.operator.workspace import DEPLOYMENT
 from tests.support.cluster import KubectlError
+from tests.support.conditions import condition
+from tests.support.manifests import custom_model, hugging_face, model_deployment
 
 if TYPE_CHECKING:
     from tests.integration.operator.workspace import Object, Workspace

@@ -6,15 +6,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.integration.operator.manifests import (
+from tests.integration.operator.surroundings import CHAT
+from tests.integration.operator.workspace import DEPLOYMENT
+from tests.support.conditions import condition
+from tests.support.manifests import (
     CHAT_BASE,
     custom_model,
     deployment_of,
     hugging_face,
     model_deployment,
 )
-from tests.integration.operator.surroundings import CHAT
-from tests.integration.operator.workspace import DEPLOYMENT, condition
 
 if TYPE_CHECKING:
     from tests.integration.operator.workspace import Workspace

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from tests.integration.operator.manifests import custom_model, hugging_face, model_deployment
 from tests.integration.operator.surroundings import CHAT, OTHER_CHAT
-from tests.integration.operator.workspace import DEPLOYMENT, MODEL, condition, is_ready
+from tests.integration.operator.workspace import DEPLOYMENT, MODEL
+from tests.support.conditions import condition, is_ready
+from tests.support.manifests import custom_model, hugging_face, model_deployment
 from together_operator.domain.plan import FINALIZER
 
 if TYPE_CHECKING:

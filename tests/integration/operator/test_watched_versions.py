@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.integration.operator.manifests import custom_model, hugging_face, model_deployment
 from tests.integration.operator.surroundings import CHAT
 from tests.integration.operator.workspace import DEPLOYMENT, MODEL
 from tests.support import kstatus
+from tests.support.manifests import custom_model, hugging_face, model_deployment
 
 if TYPE_CHECKING:
     from tests.integration.operator.workspace import Workspace

@@ -8,8 +8,9 @@ from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Any
 
 from tests.integration.operator.invariants import status_changes, violations
-from tests.integration.operator.manifests import CREDENTIALS
+from tests.support.conditions import condition, is_ready
 from tests.support.environment import BUCKET, s3_client
+from tests.support.manifests import CREDENTIALS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -333,16 +334,3 @@ class Workspace:
 def version_of(found: Object) -> int:
     """The resourceVersion, which orders the versions of an object."""
     return int(found["metadata"]["resourceVersion"])
-
-
-def condition(found: Object, kind: str) -> Object:
-    """The condition `kind` of an object; empty when it has none."""
-    conditions = found.get("status", {}).get("conditions", [])
-    return next((item for item in conditions if item["type"] == kind), {})
-
-
-def is_ready(found: Object) -> bool:
-    """Ready by the rules of kstatus: for the generation that the object has."""
-    observed = found.get("status", {}).get("observedGeneration")
-    ready = condition(found, "Ready").get("status") == "True"
-    return ready and observed == found["metadata"]["generation"]

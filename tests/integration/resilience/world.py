@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from tests.support.cluster.errors import KubectlError
+from tests.support.conditions import is_ready
 from tests.support.environment import OperatorProcess, operator_environment, until
 from tests.support.relay import kubeconfig_through
 
@@ -124,7 +125,7 @@ class World:
         def holds() -> bool:
             with contextlib.suppress(KubectlError):
                 found = json.loads(self.kubectl("get", KINDS, "-o", "json"))["items"]
-                good = [o for o in found if o["metadata"]["name"] in wanted and _is_ready(o)]
+                good = [o for o in found if o["metadata"]["name"] in wanted and is_ready(o)]
                 return len(good) == 2 * len(wanted)
             return False
 
@@ -191,10 +192,3 @@ class World:
 
     def _logs(self) -> str:
         return "\n".join(f"{o.log.name}:\n{o.tail(15)}" for o in self.operators)
-
-
-def _is_ready(found: Object) -> bool:
-    status = found.get("status", {})
-    ready: Object = next((c for c in status.get("conditions", []) if c["type"] == "Ready"), {})
-    current: bool = status.get("observedGeneration") == found["metadata"]["generation"]
-    return current and ready.get("status") == "True"

@@ -6,8 +6,9 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from tests.integration.operator.manifests import custom_model, hugging_face, model_deployment
+from tests.support.conditions import is_ready
 from tests.support.environment import BUCKET
+from tests.support.manifests import custom_model, hugging_face, model_deployment
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,7 +59,7 @@ class Life:
         self._connect(found.get("ModelDeployment/serve", {}), found)
         if "ModelDeployment/short" not in found:
             self._done.add("ttl")
-        if _is_ready(found.get("CustomModel/packed", {})):
+        if is_ready(found.get("CustomModel/packed", {})):
             self._done.add("packed")
         return {"given up", "ttl", "packed", "moved"} <= self._done
 
@@ -72,7 +73,7 @@ class Life:
 
     def _connect(self, serve: Object, found: dict[str, Object]) -> None:
         """Edit what was published, and move it to another name."""
-        if not _is_ready(serve):
+        if not is_ready(serve):
             return
         model = found_data(found, "first").get("model")
         if "edited" not in self._done and model:
@@ -108,8 +109,3 @@ def found_data(found: dict[str, Object], name: str) -> dict[str, str]:
     """Data of a ConfigMap; empty when it isn't there."""
     data: dict[str, str] = found.get(f"ConfigMap/{name}", {}).get("data", {})
     return data
-
-
-def _is_ready(body: Object) -> bool:
-    conditions = body.get("status", {}).get("conditions", [])
-    return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)

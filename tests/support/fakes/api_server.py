@@ -6,7 +6,7 @@ import asyncio
 import copy
 import itertools
 import random
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -239,9 +239,3 @@ class Watch:
     def _arrive(self, body: Body, deleted: bool) -> None:
         if not self.closed:
             self.deliver(body, deleted)
-
-
-def condition(body: Body, type_: str) -> Mapping[str, Any] | None:
-    """A condition of an object."""
-    found: Iterable[Mapping[str, Any]] = body.get("status", {}).get("conditions", ())
-    return next((c for c in found if c["type"] == type_), None)
