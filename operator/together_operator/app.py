@@ -66,6 +66,10 @@ MAX_CONNECTIONS = 16
 """Requests to Kubernetes at the same time, besides kopf's."""
 
 
+GC_THRESHOLDS = 50_000, 20, 20
+"""Containers until the garbage collector looks at them, and how often it looks at older ones."""
+
+
 class LeaseLostError(Exception):
     """Another process may act now: this one ends, to be started anew."""
 
@@ -302,8 +306,13 @@ class Operator:
 
 def _preload() -> None:
     """Import what the first objects need, and keep the garbage collector from it for good: walking
-    it held the event loop for 0.15 s again and again."""
+    it held the event loop for 0.15 s again and again.
+
+    A page of 500 objects is 50,000 containers, none of which is garbage: with Python's threshold of
+    700 the collector looked for it 70 times, which was a third of the time to decode the page.
+    """
     gc.disable()
+    gc.set_threshold(*GC_THRESHOLDS)
     try:
         HuggingFaceHub.preload()
         SourceInspector.preload()

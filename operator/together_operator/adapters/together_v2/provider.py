@@ -400,7 +400,7 @@ def connections(may_write: Callable[[], bool] = lambda: True) -> httpx.AsyncClie
     Args:
         may_write: asked right before a request that may change something is written.
     """
-    limits = httpx.Limits(max_connections=256, max_keepalive_connections=64)
+    limits = httpx.Limits(max_connections=256, max_keepalive_connections=16)
     headers = {"User-Agent": f"together-operator/{__version__}"}
     hooks = {"request": [fence(may_write)]}
     return httpx.AsyncClient(limits=limits, headers=headers, event_hooks=hooks)
