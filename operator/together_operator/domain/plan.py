@@ -88,8 +88,11 @@ def is_deleting(resource: Resource) -> bool:
 
 
 def is_unseen(resource: CustomModel | ModelDeployment) -> bool:
-    """True when nothing was ever recorded about the object, or somebody has wiped its status."""
-    return resource.status.observed_generation < 0
+    """True when nothing was ever found out about the object, or somebody has wiped its status.
+
+    A failure to look is recorded without the UID: what it says of the object is nothing.
+    """
+    return resource.status.object_uid is None
 
 
 def with_own_status(resource: R) -> R:

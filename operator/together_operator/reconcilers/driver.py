@@ -211,7 +211,10 @@ class Reconciler(ABC, Generic[R, S, Seen, A]):
             action=type(action).__name__,
         )
         if isinstance(action, AddFinalizer):
-            await self._set_finalizers(body, (*resource.metadata.finalizers, FINALIZER))
+            finalizers = (*resource.metadata.finalizers, FINALIZER)
+            if await self._set_finalizers(body, finalizers) is None:
+                return Gone()
+            self.world.ledger.begun(resource.metadata.uid)
             say.info("action", outcome="done", seconds=_since(started))
             return outcome
         if isinstance(action, RemoveFinalizer):
@@ -243,7 +246,7 @@ class Reconciler(ABC, Generic[R, S, Seen, A]):
     async def _failed(self, key: Key, body: Body, resource: R, error: StageError) -> Outcome:
         plan = self.failure(self.unseen(resource), self.world.now(), error)
         try:
-            await self._record(body, resource, plan.status)
+            await self._record(body, resource, plan.status, seen=False)
         except Conflict:
             # The failure belongs to what the object is now as much as to what it was.
             live = await self._live(key)
@@ -252,12 +255,14 @@ class Reconciler(ABC, Generic[R, S, Seen, A]):
             return After(self._delay(error))
         return plan.outcome
 
-    async def _record(self, body: Body, resource: R, status: S) -> Body:
-        """Store a status, and tell of a new reason."""
+    async def _record(self, body: Body, resource: R, status: S, *, seen: bool = True) -> Body:
+        """Store a status, and tell of a new reason. The UID stands for a look that succeeded."""
         if status == self.status_of(resource):
             return body
-        owned = status.model_copy(update={"object_uid": resource.metadata.uid})
-        after = await self.objects.write_status(body, owned.to_body())
+        uid = resource.metadata.uid
+        if seen or self.world.ledger.has_nothing(uid):
+            status = status.model_copy(update={"object_uid": uid})
+        after = await self.objects.write_status(body, status.to_body())
         self.store.observe(after)
         self._tell(after, self.status_of(resource).conditions, status.conditions)
         return after

@@ -29,6 +29,15 @@ class Ledger:
         self._clock = clock
         self._may_send = may_send
         self._sent: dict[tuple[str, str], datetime] = {}
+        self._new: set[str] = set()
+
+    def begun(self, uid: str) -> None:
+        """This process is the first that ever had to do with object `uid`."""
+        self._new.add(uid)
+
+    def has_nothing(self, uid: str) -> bool:
+        """True when nothing of object `uid` can be anywhere: it is new, and nothing was sent."""
+        return uid in self._new
 
     def last_sent(self, uid: str, intent: Intent | None) -> datetime | None:
         """When what `intent` announces was last sent for object `uid`; None: never, or known."""
@@ -47,6 +56,7 @@ class Ledger:
         """
         if not self._may_send():
             raise Unavailable("Another process may act by now: nothing was sent")
+        self._new.discard(uid)
         before = self._sent.get((uid, kind))
         self._sent[(uid, kind)] = self._clock()
         try:
@@ -64,5 +74,6 @@ class Ledger:
 
     def forget(self, uid: str) -> None:
         """What was sent for an object is stored, or the object is gone."""
+        self._new.discard(uid)
         for key in [key for key in self._sent if key[0] == uid]:
             del self._sent[key]

@@ -128,7 +128,10 @@ def seen(md: ModelDeployment, *, ours: bool) -> Observed:
 
 def test_what_a_wiped_object_runs_is_looked_for_when_it_is_deleted() -> None:
     assert Fact.ENDPOINT in wanted_facts(deployment(deleted=True))
-    looked_at = ModelDeploymentStatus(observed_generation=1)
+    failed_to_look = ModelDeploymentStatus(observed_generation=1)
+    assert Fact.ENDPOINT in wanted_facts(deployment(deleted=True, status=failed_to_look))
+    uid = deployment(deleted=True).metadata.uid
+    looked_at = ModelDeploymentStatus(observed_generation=1, object_uid=uid)
     assert wanted_facts(deployment(deleted=True, status=looked_at)) == frozenset()
 
 

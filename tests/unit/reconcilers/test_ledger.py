@@ -50,3 +50,20 @@ async def test_nothing_is_sent_once_another_process_may_act() -> None:
         await ledger.send("uid", "Model", create)
     assert sent == []
     assert ledger.last_sent("uid", INTENT) is None
+
+
+async def test_a_new_object_has_nothing_until_something_is_sent_for_it() -> None:
+    ledger = Ledger(lambda: NOW)
+    assert not ledger.has_nothing("uid")
+    ledger.begun("uid")
+    assert ledger.has_nothing("uid")
+    with pytest.raises(errors.Conflict):
+        await ledger.send("uid", "Model", refused)
+    assert not ledger.has_nothing("uid")
+
+
+async def test_who_is_gone_is_not_remembered_as_new() -> None:
+    ledger = Ledger(lambda: NOW)
+    ledger.begun("uid")
+    ledger.forget("uid")
+    assert not ledger.has_nothing("uid")
