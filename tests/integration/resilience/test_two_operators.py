@@ -63,15 +63,15 @@ def test_a_paused_operator_that_wakes_up_after_its_lease_ends_does_nothing(world
 
 def test_two_that_both_believe_to_be_alone_create_nothing_twice(world: World) -> None:
     """A Lease of another name for each, as by a wrong configuration: intents are the fence."""
-    world.permit_leases("lease-one", "lease-other")
-    one = world.start("one", lease_name="lease-one")
-    other = world.start("other", lease_name="lease-other")
-    one.wait_ready()
-    other.wait_ready()
+    with world.more_leases("lease-one", "lease-other"):
+        one = world.start("one", lease_name="lease-one")
+        other = world.start("other", lease_name="lease-other")
+        one.wait_ready()
+        other.wait_ready()
 
-    world.apply(*(m for name in NAMES for m in world.pair(name)))
+        world.apply(*(m for name in NAMES for m in world.pair(name)))
 
-    world.ready(NAMES)
-    assert_once(world)
-    assert world.logged(one, "action")
-    assert world.logged(other, "action")
+        world.ready(NAMES)
+        assert_once(world)
+        assert world.logged(one, "action")
+        assert world.logged(other, "action")

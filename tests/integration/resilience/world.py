@@ -14,7 +14,7 @@ from tests.support.environment import OperatorProcess, operator_environment, unt
 from tests.support.relay import kubeconfig_through
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     from tests.support.cluster import ThrowawayCluster
@@ -63,7 +63,8 @@ class World:
         self.operators.append(operator)
         return operator
 
-    def permit_leases(self, *names: str) -> None:
+    @contextlib.contextmanager
+    def more_leases(self, *names: str) -> Iterator[None]:
         """Let operators have Leases of other names than the one that their role is about."""
         for name in names:
             self.cluster.kubectl("delete", "lease", name, "--ignore-not-found")
@@ -84,6 +85,11 @@ class World:
         }
         every = {"apiVersion": "v1", "kind": "List", "items": [role, binding]}
         self.cluster.kubectl("apply", "-f", "-", input=json.dumps(every))
+        try:
+            yield
+        finally:
+            # Other tests take such rights away, and see what is refused then.
+            self.cluster.kubectl("delete", "-f", "-", input=json.dumps(every))
 
     def pair(self, name: str, **spec: Any) -> list[Object]:
         """A CustomModel and a ModelDeployment of it."""
