@@ -24,6 +24,7 @@ from together_operator.adapters.hub import HuggingFaceHub
 from together_operator.adapters.inspector import SourceInspector
 from together_operator.adapters.jobs import KubeJobs
 from together_operator.adapters.kube import KubeConfigMaps, KubeObjects, KubeSecrets, cluster_id
+from together_operator.adapters.rest import KubeRest
 from together_operator.adapters.s3 import S3Archives
 from together_operator.adapters.together import connector
 from together_operator.adapters.together_v2 import connections
@@ -197,7 +198,11 @@ class Operator:
     def _gate(self, api: client.ApiClient) -> LeaseGate:
         config = self.config
         return LeaseGate(
-            api, config.lease_namespace, config.lease_name, config.identity, config.lease_seconds
+            KubeRest(api),
+            config.lease_namespace,
+            config.lease_name,
+            config.identity,
+            config.lease_seconds,
         )
 
     async def _build(self, outside: Connections, gate: LeaseGate) -> Controllers:

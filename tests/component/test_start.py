@@ -15,6 +15,7 @@ from aiohttp import web
 from kubernetes.aio import client
 
 from together_operator import app
+from together_operator.adapters.rest import KubeRest
 from together_operator.api.v1alpha1 import ModelDeployment
 from together_operator.config import Config
 from together_operator.controllers import Controllers
@@ -74,7 +75,7 @@ class Gate(LeaseGate):
     """Acquired at once, and lost when a test says so."""
 
     def __init__(self, api: client.ApiClient) -> None:
-        super().__init__(api, "default", "lease", "me", 15.0)
+        super().__init__(KubeRest(api), "default", "lease", "me", 15.0)
         self.held = True
         self.ended = asyncio.Event()
 

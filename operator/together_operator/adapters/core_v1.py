@@ -1,115 +1,69 @@
-"""The few calls to Kubernetes' core API, on the client library's own connection and login.
-
-The library's `CoreV1Api` has some 300 methods, which pydantic prepares when it is imported: 1.2 CPU
-seconds and 24 MB for the seven that are used here, in a start that has 5 seconds altogether.
-"""
+"""The few calls to Kubernetes' core API. Answers are plain JSON."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
 from kubernetes.aio import client
 
-TIMEOUT = 30
-"""Seconds for one request; the API server's own limit for a write is 34."""
+from together_operator.adapters.rest import KubeRest
 
-_NAMESPACED = "/api/v1/namespaces/{namespace}/"
+_CONFIG_MAPS = "/api/v1/namespaces/{namespace}/configmaps"
+_CONFIG_MAP = f"{_CONFIG_MAPS}/{{name}}"
+_SECRETS = "/api/v1/namespaces/{namespace}/secrets/{name}"
+_PODS = "/api/v1/namespaces/{namespace}/pods"
+
+Body = dict[str, Any]
 
 
 class CoreV1:
-    """Answers are plain JSON. Every call raises the library's `ApiException`, or aiohttp's errors.
-
-    Args:
-        api: connections and login.
-    """
+    """Every call raises what `KubeRest` raises."""
 
     def __init__(self, api: client.ApiClient) -> None:
-        self._api = api
+        self._rest = KubeRest(api)
 
-    async def namespace(self, name: str) -> dict[str, Any]:
+    async def namespace(self, name: str) -> Body:
         """One namespace."""
-        found: dict[str, Any] = await self._ask("GET", "/api/v1/namespaces/{name}", name=name)
+        found: Body = await self._rest.ask("GET", "/api/v1/namespaces/{name}", {"name": name})
         return found
 
-    async def secret(self, namespace: str, name: str) -> dict[str, Any]:
+    async def secret(self, namespace: str, name: str) -> Body:
         """One Secret."""
-        found: dict[str, Any] = await self._ask(
-            "GET", _NAMESPACED + "secrets/{name}", namespace=namespace, name=name
-        )
+        found: Body = await self._rest.ask("GET", _SECRETS, _one(namespace, name))
         return found
 
-    async def config_map(self, namespace: str, name: str) -> dict[str, Any]:
+    async def config_map(self, namespace: str, name: str) -> Body:
         """One ConfigMap."""
-        found: dict[str, Any] = await self._ask(
-            "GET", _NAMESPACED + "configmaps/{name}", namespace=namespace, name=name
-        )
+        found: Body = await self._rest.ask("GET", _CONFIG_MAP, _one(namespace, name))
         return found
 
     async def create_config_map(self, namespace: str, manifest: Mapping[str, Any]) -> None:
         """Create a ConfigMap."""
-        await self._ask("POST", _NAMESPACED + "configmaps", body=manifest, namespace=namespace)
+        await self._rest.ask("POST", _CONFIG_MAPS, {"namespace": namespace}, body=manifest)
 
     async def replace_config_map(self, namespace: str, manifest: Mapping[str, Any]) -> None:
         """Replace a ConfigMap; its resourceVersion is the precondition."""
-        name = manifest["metadata"]["name"]
-        path = _NAMESPACED + "configmaps/{name}"
-        await self._ask("PUT", path, body=manifest, namespace=namespace, name=name)
+        place = _one(namespace, manifest["metadata"]["name"])
+        await self._rest.ask("PUT", _CONFIG_MAP, place, body=manifest)
 
     async def delete_config_map(self, namespace: str, name: str, uid: str) -> None:
         """Delete the ConfigMap that has a UID."""
         options = {"preconditions": {"uid": uid}}
-        path = _NAMESPACED + "configmaps/{name}"
-        await self._ask("DELETE", path, body=options, namespace=namespace, name=name)
+        await self._rest.ask("DELETE", _CONFIG_MAP, _one(namespace, name), body=options)
 
-    async def pods(self, namespace: str, label_selector: str) -> list[dict[str, Any]]:
+    async def pods(self, namespace: str, label_selector: str) -> list[Body]:
         """Pods by their labels."""
         query = {"labelSelector": label_selector}
-        listed = await self._ask("GET", _NAMESPACED + "pods", query=query, namespace=namespace)
-        found: list[dict[str, Any]] = listed["items"]
+        listed = await self._rest.ask("GET", _PODS, {"namespace": namespace}, query=query)
+        found: list[Body] = listed["items"]
         return found
 
     async def last_line(self, namespace: str, pod: str, container: str) -> str:
         """The end of a container's log."""
-        found: str = await self._ask(
-            "GET",
-            _NAMESPACED + "pods/{pod}/log",
-            query={"container": container, "tailLines": "1"},
-            answer="str",
-            namespace=namespace,
-            pod=pod,
-        )
-        return found
+        query = {"container": container, "tailLines": "1"}
+        return await self._rest.text(f"{_PODS}/{{name}}/log", _one(namespace, pod), query=query)
 
-    async def _ask(
-        self,
-        method: Literal["GET", "POST", "PUT", "DELETE"],
-        path: str,
-        *,
-        query: Mapping[str, str] | None = None,
-        body: Mapping[str, Any] | None = None,
-        answer: Literal["object", "str"] = "object",
-        **names: str,
-    ) -> Any:
-        """`names` fill the path, each quoted."""
-        verb, url, headers, content, _ = await self._api.param_serialize(
-            method=method,
-            resource_path=path,
-            path_params=names,
-            query_params=list((query or {}).items()),
-            header_params={"Accept": "application/json" if answer == "object" else "*/*"},
-            body=dict(body) if body is not None else None,
-            post_params=[],
-            files={},
-            auth_settings=["BearerToken"],
-            collection_formats={},
-        )
-        if body is not None:
-            headers["Content-Type"] = "application/json"
-        response = await self._api.call_api(
-            verb, url, headers, content, [], _request_timeout=TIMEOUT
-        )
-        await response.read()  # type: ignore[no-untyped-call]
-        return self._api.response_deserialize(
-            response_data=response, response_types_map={"2XX": answer}
-        ).data
+
+def _one(namespace: str, name: str) -> dict[str, str]:
+    return {"namespace": namespace, "name": name}

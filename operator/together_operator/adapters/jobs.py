@@ -7,16 +7,16 @@ from typing import Any
 
 from kubernetes.aio import client
 
-from together_operator.adapters.core_v1 import TIMEOUT, CoreV1
+from together_operator.adapters.core_v1 import CoreV1
 from together_operator.adapters.kube import translated
+from together_operator.adapters.rest import KubeRest
 from together_operator.domain import archive_job, errors
 from together_operator.domain.archive_job import OWNER_LABEL, JobFacts, JobState
 
 JOB_NAME_LABEL = "batch.kubernetes.io/job-name"
 
 
-def _jobs(namespace: str) -> tuple[str, str, str, str]:
-    return "batch", "v1", namespace, "jobs"
+_JOBS = "/apis/batch/v1/namespaces/{namespace}/jobs"
 
 
 class KubeJobs:
@@ -31,8 +31,7 @@ class KubeJobs:
     def __init__(
         self, api: client.ApiClient, log_interval: float, clock: Callable[[], float]
     ) -> None:
-        # Not the library's BatchV1Api: what `adapters.core_v1` says of its CoreV1Api.
-        self._batch = client.CustomObjectsApi(api)
+        self._rest = KubeRest(api)
         self._core = CoreV1(api)
         self._log_interval = log_interval
         self._clock = clock
@@ -41,11 +40,8 @@ class KubeJobs:
     async def find(self, namespace: str, owner_uid: str, name: str) -> JobFacts | None:
         """The Job `name` of that owner; without it, one of the owner's that still runs."""
         with translated():
-            listed: Any = await self._batch.list_namespaced_custom_object(
-                *_jobs(namespace),
-                label_selector=f"{OWNER_LABEL}={owner_uid}",
-                _request_timeout=TIMEOUT,
-            )
+            query = {"labelSelector": f"{OWNER_LABEL}={owner_uid}"}
+            listed = await self._rest.ask("GET", _JOBS, {"namespace": namespace}, query=query)
         jobs = listed["items"]
         wanted = [job for job in jobs if job["metadata"]["name"] == name]
         for job in wanted or jobs:
@@ -58,11 +54,8 @@ class KubeJobs:
         """Create a Job; one of that name is ours, since the name is derived from the owner."""
         try:
             with translated():
-                await self._batch.create_namespaced_custom_object(
-                    *_jobs(manifest["metadata"]["namespace"]),
-                    dict(manifest),
-                    _request_timeout=TIMEOUT,
-                )
+                namespace = manifest["metadata"]["namespace"]
+                await self._rest.ask("POST", _JOBS, {"namespace": namespace}, body=manifest)
         except errors.Conflict:
             return
 
@@ -70,11 +63,11 @@ class KubeJobs:
         """Delete a Job after its pods."""
         try:
             with translated():
-                await self._batch.delete_namespaced_custom_object(
-                    *_jobs(namespace),
-                    name,
-                    propagation_policy="Foreground",
-                    _request_timeout=TIMEOUT,
+                await self._rest.ask(
+                    "DELETE",
+                    _JOBS + "/{name}",
+                    {"namespace": namespace, "name": name},
+                    query={"propagationPolicy": "Foreground"},
                 )
         except errors.NotFound:
             return

@@ -11,14 +11,15 @@ import binascii
 import json
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any, cast
+from typing import Any
 
 import aiohttp
 from kubernetes.aio import client
 from kubernetes.aio.client.exceptions import ApiException
 from pydantic import SecretStr
 
-from together_operator.adapters.core_v1 import TIMEOUT, CoreV1
+from together_operator.adapters.core_v1 import CoreV1
+from together_operator.adapters.rest import JSON, KubeRest
 from together_operator.api.v1alpha1 import GROUP, VERSION
 from together_operator.domain import errors
 from together_operator.domain.deployment.observed import PublishedMap
@@ -27,8 +28,12 @@ from together_operator.engine.store import Body, Key, key_of
 PAGE = 500
 """Objects in one answer to a list."""
 
-METADATA = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io"
+METADATA = f"{JSON};as=PartialObjectMetadataList;v=v1;g=meta.k8s.io"
 """What to accept for a list without specs and statuses."""
+
+_EVERYWHERE = f"/apis/{GROUP}/{VERSION}/{{plural}}"
+_NAMESPACED = f"/apis/{GROUP}/{VERSION}/namespaces/{{namespace}}/{{plural}}"
+_ONE = _NAMESPACED + "/{name}"
 
 _BY_STATUS: dict[int, type[errors.RemoteError]] = {
     400: errors.Rejected,
@@ -56,6 +61,8 @@ def translated() -> Iterator[None]:
         raise kind(f"Kubernetes: {_message(error)}", status=error.status) from None
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
         raise errors.Unavailable(f"Kubernetes can't be reached: {type(error).__name__}") from None
+    except ValueError:
+        raise errors.Unavailable("Kubernetes' answer is not JSON") from None
 
 
 def _message(error: ApiException) -> str:
@@ -71,7 +78,7 @@ class KubeObjects:
     """`Objects` of one kind of ours, in `namespaces` or, without any, in all of them."""
 
     def __init__(self, api: client.ApiClient, plural: str, namespaces: Sequence[str] = ()) -> None:
-        self._api = client.CustomObjectsApi(api)
+        self._rest = KubeRest(api)
         self._plural = plural
         self._namespaces = namespaces
 
@@ -79,12 +86,10 @@ class KubeObjects:
         """The live object, or None."""
         try:
             with translated():
-                found = await self._api.get_namespaced_custom_object(
-                    GROUP, VERSION, key.namespace, self._plural, key.name, _request_timeout=TIMEOUT
-                )
+                found: Body = await self._rest.ask("GET", _ONE, self._names(key))
         except errors.NotFound:
             return None
-        return _body(found)
+        return found
 
     async def bodies(self) -> AsyncIterator[Body]:
         """Each live object in all namespaces, read in pages."""
@@ -97,103 +102,60 @@ class KubeObjects:
 
     async def versions(self) -> Mapping[Key, int]:
         """The resourceVersion of each object of the namespaces that are served."""
-        found = self._served(Accept=METADATA)
+        found = self._served(METADATA)
         return {key_of(body): int(body["metadata"]["resourceVersion"]) async for body in found}
 
-    async def _served(self, **headers: str) -> AsyncIterator[Body]:
+    async def _served(self, accept: str = JSON) -> AsyncIterator[Body]:
         for namespace in self._namespaces or (None,):
-            async for body in self._in(namespace, headers):
+            async for body in self._in(namespace, accept):
                 yield body
 
-    async def _in(
-        self, namespace: str | None, headers: Mapping[str, str] | None = None
-    ) -> AsyncIterator[Body]:
+    async def _in(self, namespace: str | None, accept: str = JSON) -> AsyncIterator[Body]:
         """Each live object of one namespace or, without one, of all, read in pages."""
-        token: str | None = None
+        names = {"plural": self._plural}
+        path = _EVERYWHERE
+        if namespace is not None:
+            path, names = _NAMESPACED, {**names, "namespace": namespace}
+        query = {"limit": str(PAGE)}
         while True:
-            page = await self._page(namespace, token, dict(headers or {}))
+            with translated():
+                page = await self._rest.ask("GET", path, names, query=query, accept=accept)
             # The API server writes an empty list of PartialObjectMetadata as null.
             for body in page["items"] or ():
                 yield body
             token = page["metadata"].get("continue")
             if not token:
                 return
+            query = {"limit": str(PAGE), "continue": token}
 
-    async def _page(self, namespace: str | None, token: str | None, headers: dict[str, str]) -> Any:
-        with translated():
-            if namespace is None:
-                return await self._api.list_cluster_custom_object(
-                    *(GROUP, VERSION, self._plural),
-                    limit=PAGE,
-                    _continue=token,
-                    _request_timeout=TIMEOUT,
-                    _headers=headers,
-                )
-            return await self._api.list_namespaced_custom_object(
-                *(GROUP, VERSION, namespace, self._plural),
-                limit=PAGE,
-                _continue=token,
-                _request_timeout=TIMEOUT,
-                _headers=headers,
-            )
+    def _names(self, key: Key) -> dict[str, str]:
+        return {"plural": self._plural, "namespace": key.namespace, "name": key.name}
 
     async def write_status(self, body: Body, status: Mapping[str, Any]) -> Body:
         """Replace the status; the body's resourceVersion is the precondition."""
-        metadata = body["metadata"]
+        path, after = f"{_ONE}/status", {**body, "status": dict(status)}
         with translated():
-            after = await self._api.replace_namespaced_custom_object_status(
-                GROUP,
-                VERSION,
-                metadata["namespace"],
-                self._plural,
-                metadata["name"],
-                {**body, "status": dict(status)},
-                _request_timeout=TIMEOUT,
-            )
-        return _body(after)
+            found: Body = await self._rest.ask("PUT", path, self._names(key_of(body)), body=after)
+        return found
 
     async def delete(self, key: Key, uid: str) -> None:
         """Ask for the deletion of the object with that UID; one that is gone already is fine."""
-        options = client.V1DeleteOptions(preconditions=client.V1Preconditions(uid=uid))
+        options = {"preconditions": {"uid": uid}}
         with suppress(errors.NotFound), translated():
-            await self._api.delete_namespaced_custom_object(
-                GROUP,
-                VERSION,
-                key.namespace,
-                self._plural,
-                key.name,
-                body=options,
-                _request_timeout=TIMEOUT,
-            )
+            await self._rest.ask("DELETE", _ONE, self._names(key), body=options)
 
     async def set_finalizers(self, body: Body, finalizers: Sequence[str]) -> Body | None:
         """Replace the finalizers; the body's resourceVersion is the precondition."""
-        metadata = body["metadata"]
-        patch = {
-            "metadata": {
-                "finalizers": list(finalizers),
-                "resourceVersion": metadata["resourceVersion"],
-            }
-        }
+        version = body["metadata"]["resourceVersion"]
+        patch = {"metadata": {"finalizers": list(finalizers), "resourceVersion": version}}
         try:
             with translated():
-                after = await self._api.patch_namespaced_custom_object(
-                    GROUP,
-                    VERSION,
-                    metadata["namespace"],
-                    self._plural,
-                    metadata["name"],
-                    patch,
-                    _content_type="application/merge-patch+json",
-                    _request_timeout=TIMEOUT,
+                found: Body = await self._rest.ask(
+                    "PATCH", _ONE, self._names(key_of(body)), body=patch
                 )
         except errors.NotFound:
             return None
-        return _body(after)
-
-
-def _body(answer: object) -> Body:
-    return cast("Body", answer)
+        return found
 
 
 class KubeSecrets:

@@ -81,8 +81,8 @@ class Cluster:
         """
         from kubernetes.aio import client
 
-        from together_operator.adapters.core_v1 import TIMEOUT
         from together_operator.adapters.kube import translated
+        from together_operator.adapters.rest import TIMEOUT
         from together_operator.domain import errors
 
         metadata, custom = body["metadata"], client.CustomObjectsApi(self.api)

@@ -10,18 +10,34 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal, Protocol
 
 import aiohttp
 import structlog
-from kubernetes.aio import client
 from kubernetes.aio.client.exceptions import ApiException
 
 log = structlog.get_logger(__name__)
 
-_OUTAGES = (aiohttp.ClientError, TimeoutError, OSError)
+Json = dict[str, Any]
+
+_LEASES = "/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases"
+_OUTAGES = (aiohttp.ClientError, TimeoutError, OSError, ValueError)
+
+
+class Rest(Protocol):
+    """JSON requests to Kubernetes; raises the client library's `ApiException`."""
+
+    async def ask(
+        self,
+        method: Literal["GET", "POST", "PUT"],
+        path: str,
+        names: Mapping[str, str],
+        *,
+        body: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """The JSON of a successful answer; `names` fill the path."""
 
 
 class LeaseGate:
@@ -37,14 +53,14 @@ class LeaseGate:
 
     def __init__(
         self,
-        api: client.ApiClient,
+        rest: Rest,
         namespace: str,
         name: str,
         identity: str,
         seconds: float,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._leases = client.CoordinationV1Api(api)
+        self._rest = rest
         self._namespace = namespace
         self._name = name
         self._identity = identity
@@ -89,10 +105,10 @@ class LeaseGate:
         try:
             # An API server that hangs must not keep the process from ending.
             async with asyncio.timeout(self._seconds / 3):
-                lease = await self._leases.read_namespaced_lease(self._name, self._namespace)
-                if lease.spec is not None and lease.spec.holder_identity == self._identity:
-                    lease.spec.holder_identity = ""
-                    await self._leases.replace_namespaced_lease(self._name, self._namespace, lease)
+                lease = await self._ask("GET")
+                spec = lease.get("spec") or {}
+                if spec.get("holderIdentity") == self._identity:
+                    await self._ask("PUT", {**lease, "spec": {**spec, "holderIdentity": ""}})
         except (ApiException, *_OUTAGES):
             log.info("the Lease could not be released; it ends by itself")
 
@@ -116,44 +132,50 @@ class LeaseGate:
 
     async def _acquire_or_renew(self) -> bool:
         try:
-            lease = await self._leases.read_namespaced_lease(self._name, self._namespace)
+            lease = await self._ask("GET")
         except ApiException as error:
             if error.status != 404:
                 raise
-            metadata = client.V1ObjectMeta(name=self._name, namespace=self._namespace)
-            new = client.V1Lease(metadata=metadata, spec=self._spec(transitions=0))
-            await self._leases.create_namespaced_lease(self._namespace, new)
+            new = {**self.reference, "spec": self._spec(transitions=0)}
+            await self._rest.ask("POST", _LEASES, {"namespace": self._namespace}, body=new)
             return True
-        spec = lease.spec or client.V1LeaseSpec()
-        holder = spec.holder_identity
+        spec: Json = lease.get("spec") or {}
+        holder = spec.get("holderIdentity")
         if holder and holder != self._identity and not self._has_ended(lease):
             return False
-        transitions = spec.lease_transitions or 0
         if holder == self._identity:
-            spec.renew_time = datetime.now(UTC)
-            spec.lease_duration_seconds = round(self._seconds)
+            spec = {**spec, "renewTime": _now(), "leaseDurationSeconds": round(self._seconds)}
         else:
-            spec = self._spec(transitions=transitions + 1)
-        lease.spec = spec
+            spec = self._spec(transitions=(spec.get("leaseTransitions") or 0) + 1)
         # The resourceVersion that was read is the precondition: one candidate wins.
-        await self._leases.replace_namespaced_lease(self._name, self._namespace, lease)
+        await self._ask("PUT", {**lease, "spec": spec})
         return True
 
-    def _has_ended(self, lease: client.V1Lease) -> bool:
+    async def _ask(self, method: Literal["GET", "PUT"], body: Json | None = None) -> Json:
+        path, names = _LEASES + "/{name}", {"namespace": self._namespace, "name": self._name}
+        lease: Json = await self._rest.ask(method, path, names, body=body)
+        return lease
+
+    def _has_ended(self, lease: Json) -> bool:
         """True when another's record has not changed for as long as it holds."""
-        version = lease.metadata.resource_version if lease.metadata is not None else None
+        version = lease["metadata"]["resourceVersion"]
         now = self._clock()
         if version != self._seen[0]:
             self._seen = (version, now)
-        duration = lease.spec.lease_duration_seconds if lease.spec is not None else None
+        duration = (lease.get("spec") or {}).get("leaseDurationSeconds")
         return now - self._seen[1] >= (duration or self._seconds)
 
-    def _spec(self, *, transitions: int) -> client.V1LeaseSpec:
-        now = datetime.now(UTC)
-        return client.V1LeaseSpec(
-            holder_identity=self._identity,
-            lease_duration_seconds=round(self._seconds),
-            acquire_time=now,
-            renew_time=now,
-            lease_transitions=transitions,
-        )
+    def _spec(self, *, transitions: int) -> Json:
+        now = _now()
+        return {
+            "holderIdentity": self._identity,
+            "leaseDurationSeconds": round(self._seconds),
+            "acquireTime": now,
+            "renewTime": now,
+            "leaseTransitions": transitions,
+        }
+
+
+def _now() -> str:
+    """As Kubernetes' MicroTime is written."""
+    return f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from kubernetes.aio import client, config
 
+from together_operator.adapters.rest import KubeRest
 from together_operator.shell.lease import LeaseGate
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class Leases:
 
     def candidate(self, identity: str, clock: Clock) -> LeaseGate:
         """One of them."""
-        return LeaseGate(self._api, self._namespace, NAME, identity, SECONDS, clock)
+        return LeaseGate(KubeRest(self._api), self._namespace, NAME, identity, SECONDS, clock)
 
     async def record(self) -> client.V1LeaseSpec:
         """What everybody sees."""
