@@ -30,7 +30,7 @@ from together_operator.domain.plan import (
     RemoveFinalizer,
     with_own_status,
 )
-from together_operator.engine.store import Body, Key, Store
+from together_operator.engine.store import Body, Key, Store, key_of
 from together_operator.ports import Events, Gate, Objects
 from together_operator.reconcilers.ledger import Ledger
 from together_operator.tracing import span
@@ -46,6 +46,9 @@ Fold = Callable[[S], S]
 """How an action's result goes into a status, whatever that says by now."""
 
 RECORD_TRIES = 3
+FRESH_SECONDS = 1.0
+"""How long a write's answer counts as a look at the live object."""
+
 SETTLED_FAILURES = 4
 """Backoff step for a settled object that can't be looked at: it is in no hurry."""
 
@@ -89,6 +92,7 @@ class Reconciler(ABC, Generic[R, S, Seen, A]):
         self.objects = objects
         self.store = store
         self._count = 0
+        self._written: dict[Key, tuple[str, datetime]] = {}
 
     # What a kind has to say.
 
@@ -192,7 +196,9 @@ class Reconciler(ABC, Generic[R, S, Seen, A]):
             # The write's precondition makes its answer a read of the live object.
             body = await self._record(body, resource, plan.status)
             resource = self.with_status(resource, plan.status)
-        elif not isinstance(plan.action, AddFinalizer | RemoveFinalizer):
+        elif not isinstance(plan.action, AddFinalizer | RemoveFinalizer) and not self._is_live(
+            key, body
+        ):
             live = await self._live(key)
             if live is None:
                 return Gone()
@@ -263,6 +269,7 @@ class Reconciler(ABC, Generic[R, S, Seen, A]):
         if seen or self.world.ledger.has_nothing(uid):
             status = status.model_copy(update={"object_uid": uid})
         after = await self.objects.write_status(body, status.to_body())
+        self._written[key_of(after)] = _version(after), self.world.now()
         self.store.observe(after)
         self._tell(after, self.status_of(resource).conditions, status.conditions)
         return after
@@ -293,6 +300,12 @@ class Reconciler(ABC, Generic[R, S, Seen, A]):
         if after is not None:
             self.store.observe(after)
         return after
+
+    def _is_live(self, key: Key, body: Body) -> bool:
+        """True when `body` is the answer of a write of ours that was made a moment ago."""
+        version, written = self._written.pop(key, ("", self.world.now()))
+        age = (self.world.now() - written).total_seconds()
+        return version == _version(body) and 0 <= age < FRESH_SECONDS
 
     async def _live(self, key: Key) -> Body | None:
         body = await self.objects.get(key)

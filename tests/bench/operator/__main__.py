@@ -38,7 +38,7 @@ from tests.support.simulators.tiny_models import write_model
 REPO = "tiny/model"
 PLURAL = "custommodels"
 RESYNC = 5.0
-POLL = 5.0
+POLL = 10.0
 
 
 def apply(cluster: ThrowawayCluster, names: list[str]) -> None:
