@@ -1,8 +1,9 @@
 """How soon a burst is acted on, and what a settled cluster costs.
 
-Prints two tables: the time from the creation of each of N CustomModels to its import request at
-Together, and the requests of an idle operator with M ready objects over several resyncs. The
-model is tiny: what the simulator does to import a large one would take the operator's cores.
+Prints two tables, and keeps them in `docs/benchmarks.md` with `--write`: the time from the
+creation of each of N CustomModels to its import request at Together, and the requests of an idle
+operator with M ready objects over several resyncs. The model is tiny: what the simulator does to
+import a large one would take the operator's cores.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from pathlib import Path
 
 import httpx
 
+from tests.bench import page
 from tests.bench.operator.floor import Floor
 from tests.support.cluster import ThrowawayCluster
 from tests.support.environment import (
@@ -74,8 +76,8 @@ def imports(simulators: Simulators) -> dict[str, float]:
 
 def burst(
     cluster: ThrowawayCluster, simulators: Simulators, operator: OperatorProcess, count: int
-) -> None:
-    """Print how long it takes from creation to the import request, and what the API takes of it.
+) -> list[str]:
+    """How long it takes from creation to the import request, and what the API takes of it.
 
     The first object after a start has its own line: for it, connections are made and lists read.
     `all` is from the first creation to the last request: `kubectl apply` creates one object after
@@ -85,7 +87,6 @@ def burst(
     apply(cluster, ["first"])
     until(lambda: "default-first" in imports(simulators), 60, "the first import", pause=0.1)
     [first, *_] = _waits(cluster, ["first"], imports(simulators), "default-")
-    print(f"\nThe first CustomModel after the start: {first:.2f} s to its import request")
     time.sleep(POLL)
     names = [f"burst-{number}" for number in range(count)]
     apply(cluster, names)
@@ -95,12 +96,15 @@ def burst(
     floor = _floor(cluster, simulators, count)
     operator.start()
     operator.wait_ready()
-    print(f"\n| {count} CustomModels: creation to import request, s | p50 | p95 | last | all |")
-    print("|---|---|---|---|---|")
-    for what, numbers in (("operator", waits), ("the API's calls alone", floor)):
-        print(f"| {what} | {' | '.join(f'{n:.2f}' for n in numbers)} |")
-    above = (f"{mine - its:.2f}" for mine, its in zip(waits, floor, strict=True))
-    print(f"| operator above them | {' | '.join(above)} |", flush=True)
+    above = [mine - its for mine, its in zip(waits, floor, strict=True)]
+    rows = (("operator", waits), ("the API's calls alone", floor), ("operator above them", above))
+    return [
+        f"The first CustomModel after the start: {first:.2f} s to its import request.",
+        "",
+        f"| {count} CustomModels: creation to import request, s | p50 | p95 | last | all |",
+        "|---|---|---|---|---|",
+        *(f"| {what} | {' | '.join(f'{n:.2f}' for n in numbers)} |" for what, numbers in rows),
+    ]
 
 
 def _waits(
@@ -166,8 +170,8 @@ def cpu_seconds(operator: OperatorProcess) -> float:
 
 def idle(
     cluster: ThrowawayCluster, simulators: Simulators, operator: OperatorProcess, count: int
-) -> None:
-    """Print what an operator does whose objects are all settled."""
+) -> list[str]:
+    """A table of what an operator does whose objects are all settled."""
     have = ready(cluster)
     apply(cluster, [f"idle-{number}" for number in range(count - have)])
     until(lambda: ready(cluster) >= count, 300, f"{count} CustomModels are Ready", pause=2.0)
@@ -178,20 +182,21 @@ def idle(
     together = calls(operator) - before[0]
     kubernetes = kubernetes_requests(cluster) - before[1]
     cpu = cpu_seconds(operator) - before[2]
-    print(f"\n| idle with {count} ready objects, {seconds:.0f} s, resync {RESYNC:.0f} s | count |")
-    print("|---|---|")
-    for name, number in sorted(together.items()):
-        print(f"| Together: {name} | {number} |")
-    for name, number in sorted(kubernetes.items()):
-        print(f"| Kubernetes: {name} | {number} |")
-    print(f"| CPU, % of a core | {100 * cpu / seconds:.1f} |", flush=True)
+    return [
+        f"| idle with {count} ready objects, {seconds:.0f} s, resync {RESYNC:.0f} s | count |",
+        "|---|---|",
+        *(f"| Together: {name} | {number} |" for name, number in sorted(together.items())),
+        *(f"| Kubernetes: {name} | {number} |" for name, number in sorted(kubernetes.items())),
+        f"| CPU, % of a core | {100 * cpu / seconds:.1f} |",
+    ]
 
 
 def main() -> None:
-    """Run both."""
+    """Run both, print the tables, and keep them if that is asked for."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--burst", type=int, default=100)
     parser.add_argument("--idle", type=int, default=1000)
+    parser.add_argument("--write", action="store_true", help=f"keep the tables in {page.PAGE}")
     options = parser.parse_args()
     # Imports end after the burst, as Together's do.
     timing = {"import_queue": 1.0, "import_fixed": 20.0, "import_per_megabyte": 0.0}
@@ -210,8 +215,13 @@ def main() -> None:
         operator.start()
         with stopping(operator):
             operator.wait_ready()
-            burst(cluster, simulators, operator, options.burst)
-            idle(cluster, simulators, operator, options.idle)
+            lines = burst(cluster, simulators, operator, options.burst)
+            print("\n".join(lines), flush=True)
+            idled = idle(cluster, simulators, operator, options.idle)
+            print("\n".join(idled))
+    text = "\n".join([*lines, "", *idled])
+    if options.write:
+        page.put("operator", "make bench ONLY=operator ARGS=--write", text)
 
 
 if __name__ == "__main__":
