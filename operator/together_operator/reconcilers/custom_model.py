@@ -23,13 +23,13 @@ from together_operator.domain.errors import (
 )
 from together_operator.domain.failures import STORE_REMEDIES, STORE_STAGE, StageError, during
 from together_operator.domain.plan import is_deleting
-from together_operator.domain.source import check_addresses
+from together_operator.domain.source import check_addresses, may_change
 from together_operator.domain.together import Import, Model, Revision
 from together_operator.engine.store import Body, Key, Store
 from together_operator.ports import Objects, Priority
 from together_operator.reconcilers.account import Account
 from together_operator.reconcilers.claims import Claims
-from together_operator.reconcilers.driver import Fold, Reconciler, Result, World
+from together_operator.reconcilers.driver import Fold, Reconciler, Result, Still, World
 from together_operator.reconcilers.sources import Outside, Sources
 
 log = structlog.get_logger(__name__)
@@ -160,7 +160,8 @@ class CustomModelReconciler(Reconciler[CustomModel, Status, Observed, actions.Ac
     async def _model(self, cm: CustomModel, account: Account) -> Model | None:
         """By the id that status has, else by name."""
         settled = observed.is_settled(cm)
-        age = account.models.age(self.world.process.poll * 6 if settled else FRESH_SECONDS)
+        least = self.world.process.poll * 6 if settled else FRESH_SECONDS
+        age = account.models.age(least, calm=settled)
         priority = Priority.POLLING if settled else Priority.INTERACTIVE
         known = cm.status.model.id if cm.status.model is not None else None
         # An announced import says nothing about the record: only a name is looked for now.
@@ -236,6 +237,24 @@ class CustomModelReconciler(Reconciler[CustomModel, Status, Observed, actions.Ac
         attempt = (cm.status.job.attempt if cm.status.job is not None else None) or 1
         name = job_name(cm, self.world.process.cluster_id, attempt)
         return await self._outside.jobs.find(cm.metadata.namespace, cm.metadata.uid, name)
+
+    def still(self, observed: Observed) -> Still | None:
+        """By the model's record in the list, and by whether the source is due."""
+        cm, model = observed.cm, observed.model
+        if model is None:
+            return None
+        # Thousands of objects have one of these: no body is kept in it.
+        place, uid = (cm.metadata.namespace, cm.spec.api_key_secret_ref), cm.metadata.uid
+        model_id, known, has_turns = model.id, hash(model), may_change(cm.spec)
+
+        async def is_still() -> bool:
+            if has_turns and self._sources.is_turn_of(uid):
+                return False
+            models = (account := await self._outside.accounts.of(*place)).models
+            age = models.age(self.world.process.poll * 6, calm=True)
+            return hash((await models.read(account.clock() - age)).get(model_id)) == known
+
+        return is_still
 
     # Acting.
 

@@ -217,7 +217,8 @@ class DeploymentReconciler(Reconciler[ModelDeployment, Status, Observed, actions
         """The endpoint by the id that status has, else by name; and, should the one with that id
         be another object's by its name, that name."""
         calm = observed.is_settled(md)
-        age = account.endpoints.age(self.world.process.poll * 6 if calm else FRESH_SECONDS)
+        least = self.world.process.poll * 6 if calm else FRESH_SECONDS
+        age = account.endpoints.age(least, calm=calm)
         # What an intent announces is looked for now: a list from before the end of the settle
         # window proves nothing.
         since = account.clock() - (age if md.status.intent is None else 0.0)

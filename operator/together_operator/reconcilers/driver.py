@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Generic, TypeVar
@@ -21,7 +21,7 @@ from together_operator.api.v1alpha1 import (
 )
 from together_operator.domain.errors import Conflict, NotFound, OperatorError
 from together_operator.domain.failures import StageError, retry_delay
-from together_operator.domain.outcome import After, Failed, Gone, Outcome
+from together_operator.domain.outcome import After, Done, Failed, Gone, Outcome
 from together_operator.domain.plan import (
     FINALIZER,
     AddFinalizer,
@@ -44,6 +44,9 @@ A = TypeVar("A")
 
 Fold = Callable[[S], S]
 """How an action's result goes into a status, whatever that says by now."""
+
+Still = Callable[[], Awaitable[bool]]
+"""Whether what a decision rested on is as it was. Raises what looking raises."""
 
 RECORD_TRIES = 3
 FRESH_SECONDS = 1.0
@@ -92,6 +95,7 @@ class Reconciler(ABC, Generic[R, S, Seen, A]):
         self.objects = objects
         self.store = store
         self._count = 0
+        self._calm: dict[Key, tuple[int, Still]] = {}
         self._written: dict[Key, tuple[str, datetime]] = {}
 
     # What a kind has to say.
@@ -136,10 +140,17 @@ class Reconciler(ABC, Generic[R, S, Seen, A]):
     async def act(self, resource: R, action: A) -> Result[S, A] | None:
         """Do one thing outside; None: it has no result to store."""
 
+    def still(self, observed: Seen) -> Still | None:
+        """How to see that a settled object needs no other decision; None: by deciding again."""
+        del observed
+        return None
+
     # What is the same for all.
 
     async def __call__(self, key: Key) -> Outcome:
         """Bring one object a step further."""
+        if await self._is_still_calm(key):
+            return Done()
         self._count += 1
         run = f"{self.world.process.holder.rpartition('-')[2]}-{self._count}"
         with (
@@ -182,7 +193,27 @@ class Reconciler(ABC, Generic[R, S, Seen, A]):
                 return Failed("CannotLook", self._delay(error))
             return await self._failed(key, body, resource, error)
         plan = self.decide(observed, now)
-        return await self._carry_out(key, body, resource, plan)
+        outcome = await self._carry_out(key, body, resource, plan)
+        if plan.action is None and self.is_settled(resource) and isinstance(outcome, Done):
+            still, version = self.still(observed), int(_version(body))
+            if still is not None and self.store.version(key) == version:
+                self._calm[key] = version, still
+        return outcome
+
+    async def _is_still_calm(self, key: Key) -> bool:
+        """True when neither the object nor what its last decision rested on has changed since."""
+        version, still = self._calm.get(key, (0, None))
+        if still is None:
+            return False
+        if self.store.version(key) == version:
+            try:
+                if await still():
+                    return True
+            except OperatorError as error:
+                # The look that follows meets it, too, and says what it means for the object.
+                log.debug("cannot compare", object=str(key), error=str(error))
+        self._calm.pop(key, None)
+        return False
 
     async def _carry_out(self, key: Key, body: Body, resource: R, plan: Plan[S, A]) -> Outcome:
         changed = plan.status != self.status_of(resource)

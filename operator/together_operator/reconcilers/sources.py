@@ -95,7 +95,11 @@ class Sources:
 
     def is_due(self, cm: CustomModel) -> bool:
         """Whether an imported source should be looked at again, to see if it has changed."""
-        return may_change(cm.spec) and self._rounds.is_due(cm.metadata.uid, self.world.now())
+        return may_change(cm.spec) and self.is_turn_of(cm.metadata.uid)
+
+    def is_turn_of(self, uid: str) -> bool:
+        """Whether it is an object's turn, if its source may change at all."""
+        return self._rounds.is_due(uid, self.world.now())
 
     async def look_again(self, cm: CustomModel) -> SourceFacts | None:
         """What became of an imported source; None where that can't be told: the model is there."""

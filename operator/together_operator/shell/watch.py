@@ -90,9 +90,9 @@ def settings(
     # Only what we publish ourselves becomes an event, never kopf's own log lines.
     ours.posting.loggers = False
     # In a burst, events come after what they tell of: the API server's time is short then. Kopf
-    # has a worker for each object, which keeps its place until it has idled: 20 objects a second.
-    ours.posting.worker_limit = 2
-    ours.posting.idle_timeout = 0.1
+    # has a worker for each object, which keeps its place until it has idled: 60 objects a second.
+    ours.posting.worker_limit = 4
+    ours.posting.idle_timeout = 0.05
     ours.posting.reporting_component = "together-operator"
     return ours
 
