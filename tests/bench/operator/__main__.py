@@ -168,6 +168,13 @@ def cpu_seconds(operator: OperatorProcess) -> float:
     return (int(fields[11]) + int(fields[12])) / 100
 
 
+def _is_quiet(cluster: ThrowawayCluster) -> bool:
+    """Whether no event comes for two resyncs: those of a burst are told after it, bit by bit."""
+    told = kubernetes_requests(cluster)["create events"]
+    time.sleep(2 * RESYNC)
+    return kubernetes_requests(cluster)["create events"] == told
+
+
 def idle(
     cluster: ThrowawayCluster, simulators: Simulators, operator: OperatorProcess, count: int
 ) -> list[str]:
@@ -175,7 +182,7 @@ def idle(
     have = ready(cluster)
     apply(cluster, [f"idle-{number}" for number in range(count - have)])
     until(lambda: ready(cluster) >= count, 300, f"{count} CustomModels are Ready", pause=2.0)
-    time.sleep(2 * RESYNC)
+    until(lambda: _is_quiet(cluster), 300, "the events of the burst are told")
     before = calls(operator), kubernetes_requests(cluster), cpu_seconds(operator)
     seconds = 4 * RESYNC
     time.sleep(seconds)
