@@ -18,14 +18,16 @@ from tests.support.fakes.kubernetes import (
     FakeObjects,
     FakeSecrets,
 )
-from tests.support.fakes.network import Wire
+from tests.support.fakes.network import ACTING_FOR, Wire
 from tests.support.fakes.stores import FakeArchives, FakeHub
 from tests.support.fakes.together import FakeTogether
 from together_operator.controllers import Chance, Controllers, Ports
 from together_operator.domain.archive_manifest import Worker
 from together_operator.domain.backoff import Backoff
+from together_operator.domain.outcome import Outcome
 from together_operator.domain.plan import Process
-from together_operator.engine.runner import Settings
+from together_operator.engine.runner import Reconcile, Settings
+from together_operator.engine.store import Key, Store
 
 if TYPE_CHECKING:
     from tests.sim.simulation import Simulation
@@ -118,4 +120,17 @@ def new_run(sim: Simulation, number: int, cluster_id: str = "cluster-a") -> Run:
         Watch(server, sim.loop, "CustomModel", controllers.on_model, sim.weather, rng),
         Watch(server, sim.loop, "ModelDeployment", controllers.on_deployment, sim.weather, rng),
     )
+    for runner in controllers.runners:
+        runner._reconcile = _attributed(runner._reconcile, runner.store)
     return Run(wire, gate, events, controllers, watches)
+
+
+def _attributed(reconcile: Reconcile, store: Store) -> Reconcile:
+    """The judge is told for whom it is; a reconcile need not ask Kubernetes before it acts."""
+
+    async def attributed(key: Key) -> Outcome:
+        body = store.get(key)
+        ACTING_FOR.set(body["metadata"]["uid"] if body is not None else None)
+        return await reconcile(key)
+
+    return attributed
