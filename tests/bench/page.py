@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import platform
+import shlex
+import sys
 from datetime import date
 from pathlib import Path
 
@@ -25,8 +27,10 @@ def machine() -> str:
     )
 
 
-def put(section: str, command: str, text: str) -> None:
+def put(section: str, text: str) -> None:
     """Put `text` between the markers of a section, with how it was made; the rest stays.
+
+    A section is named as its benchmark; how that was called is taken from the command line.
 
     Raises:
         ValueError: the page has no such section.
@@ -37,5 +41,6 @@ def put(section: str, command: str, text: str) -> None:
         raise ValueError(f"{PAGE} has no section {section}")
     before, _, rest = page.partition(begin)
     _, _, after = rest.partition(end)
+    command = f"make bench ONLY={section} ARGS='{shlex.join(sys.argv[1:])}'"
     made = f"Made by `{command}` on {date.today():%Y-%m-%d}: {machine()}."  # noqa: DTZ011
     PAGE.write_text(f"{before}{begin}\n{made}\n\n{text}\n{end}{after}")

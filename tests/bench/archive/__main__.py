@@ -64,8 +64,7 @@ def main() -> None:
     )
     print(f"{page.machine()}\n\n{text}", flush=True)
     if options.write:
-        command = "make bench ONLY=archive ARGS=--write"
-        report.write(command, text, report.plot(runs, BY_HAND, base))
+        report.write(text, report.plot(runs, BY_HAND, base))
 
 
 def say(text: str) -> None:

@@ -113,8 +113,8 @@ def plot(runs: Runs, by_hand: Sequence[Way], base: int) -> str:
     )
 
 
-def write(command: str, text: str, picture: str) -> None:
+def write(text: str, picture: str) -> None:
     """Put `text` into the page, and the plot beside it."""
     shown = f"![Seconds, bytes through the client and memory of each way]({_PLOT.name})"
-    page.put("archive", command, f"{shown}\n\n{text}")
+    page.put("archive", f"{shown}\n\n{text}")
     _PLOT.write_text(picture)

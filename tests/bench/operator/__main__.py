@@ -228,7 +228,7 @@ def main() -> None:
             print("\n".join(idled))
     text = "\n".join([*lines, "", *idled])
     if options.write:
-        page.put("operator", "make bench ONLY=operator ARGS=--write", text)
+        page.put("operator", text)
 
 
 if __name__ == "__main__":

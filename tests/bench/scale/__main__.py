@@ -313,7 +313,7 @@ def main() -> None:
     text = "\n".join(lines)
     print(f"\n{page.machine()}\n\n{text}")
     if options.write:
-        page.put("scale", "make bench ONLY=scale ARGS=--write", text)
+        page.put("scale", text)
 
 
 if __name__ == "__main__":
