@@ -267,7 +267,9 @@ class Reconciler(ABC, Generic[R, S, Seen, A]):
             say.warning("action", outcome=failed, error=str(error), seconds=_since(started))
             return await self._failed(key, body, resource, error)
         say.info("action", outcome="done", seconds=_since(started))
-        return outcome if result is None else await self._record_result(key, body, result, outcome)
+        if result is None:
+            return outcome
+        return await self._record_result(key, body, resource, result) or outcome
 
     async def _release(self, body: Body, resource: R, action: RemoveFinalizer) -> Outcome:
         if action.left_behind:
@@ -306,10 +308,13 @@ class Reconciler(ABC, Generic[R, S, Seen, A]):
         return after
 
     async def _record_result(
-        self, key: Key, body: Body, result: Result[S, A], outcome: Outcome
-    ) -> Outcome:
-        """Store what an action led to, whatever happened to the object meanwhile."""
-        resource, plan = with_own_status(self.parse(body)), result.plan
+        self, key: Key, body: Body, resource: R, result: Result[S, A]
+    ) -> Outcome | None:
+        """Store what an action led to, whatever happened to the object meanwhile.
+
+        The answer is what the result's plan says, if that could be stored with it.
+        """
+        plan = result.plan
         for last in (*[False] * (RECORD_TRIES - 1), True):
             status = plan.status if plan is not None else result.fold(self.status_of(resource))
             try:
@@ -323,7 +328,7 @@ class Reconciler(ABC, Generic[R, S, Seen, A]):
             else:
                 if status.intent is None or plan is not None:  # else it was another's result
                     self.world.ledger.forget(resource.metadata.uid)
-                return outcome if plan is None else plan.outcome
+                return plan.outcome if plan is not None else None
         raise AssertionError("the last try ends the loop")
 
     async def _set_finalizers(self, body: Body, finalizers: Sequence[str]) -> Body | None:
@@ -342,6 +347,7 @@ class Reconciler(ABC, Generic[R, S, Seen, A]):
         body = await self.objects.get(key)
         if body is None:
             self.store.forget(key)
+            self._written.pop(key, None)
         else:
             self.store.observe(body)
         return body
