@@ -4,11 +4,12 @@
 #   docker build -t together-operator .
 #   buildah bud --isolation chroot -t together-operator .
 #
-# BASE_IMAGE needs Python >= 3.11 and CA certificates; no shell, no pip, no compiler. BUILD_IMAGE is
-# the same Python at the same path, with its venv and pip. Nothing is run in the last stage.
+# BASE_IMAGE needs Python >= 3.11 and CA certificates, and no shell, pip or compiler: the default has a
+# shell and apt, that of `make image` has not. BUILD_IMAGE is the same Python at the same path, with its
+# venv and pip. Nothing is run in the last stage.
 # With SOURCE_DATE_EPOCH as a build argument the compiled Python is the same in every build; times of
 # files in layers are up to the builder (buildah --timestamp, BuildKit rewrite-timestamp=true).
-ARG BASE_IMAGE=python:3.13-slim-bookworm
+ARG BASE_IMAGE=python:3.11-slim-bookworm
 ARG BUILD_IMAGE=${BASE_IMAGE}
 
 FROM ${BUILD_IMAGE} AS build

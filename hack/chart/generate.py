@@ -22,6 +22,7 @@ DEPLOY_HEADER = (
 # Values of the chart or of the pod say these.
 _ELSEWHERE = {
     "api_key",
+    "api_key_file",
     "base_url",
     "project_id",
     "hub_endpoint",
@@ -64,6 +65,9 @@ def config_schema() -> dict[str, Any]:
             continue
         alternatives = [a for a in field.get("anyOf", [field]) if a.get("type") != "null"]
         merged = {key: value for a in alternatives for key, value in a.items() if key in _KEYWORDS}
+        types = [a["type"] for a in alternatives if "type" in a]
+        if len(types) > 1:
+            merged["type"] = types
         if "const" in alternatives[0]:
             merged["enum"] = [alternatives[0]["const"]]
         head, *tail = name.split("_")

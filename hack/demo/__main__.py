@@ -115,12 +115,20 @@ def left(simulators: Simulators) -> str:
     return ", ".join(rest) or "nothing"
 
 
+def path_with(*programs: Path) -> str:
+    """The line for a shell that finds these programs from then on, and their neighbours."""
+    folders = dict.fromkeys(str(program.absolute().parent) for program in programs)
+    return f"export PATH={shlex.quote(':'.join(folders))}:$PATH"
+
+
 def keep(cluster: ThrowawayCluster, simulators: Simulators, operator: OperatorProcess) -> None:
     """Leave all of it running until Ctrl-C."""
     say("Still running (KEEP=1); Ctrl-C ends all of it")
     print(
         textwrap.dedent(f"""
         export KUBECONFIG={cluster.kubeconfig()}
+        {path_with(cluster.kubectl_binary(), Path(sys.executable))}
+        together-operator status
         kubectl get {KINDS} --watch
         kubectl scale modeldeployment/minilm --replicas=0
         curl {simulators.together}/_sim/state
