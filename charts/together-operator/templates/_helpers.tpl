@@ -67,6 +67,17 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end }}
 {{- end }}
 
+{{- /* Selects the metrics of this release, by the labels that the Prometheus operator gives a target of
+its monitor; without a monitor nobody knows them. */}}
+{{- define "together-operator.metricsSelector" -}}
+{{- $name := include "together-operator.fullname" . }}
+{{- if .Values.metrics.serviceMonitor.enabled -}}
+namespace="{{ .Release.Namespace }}",job="{{ $name }}",
+{{- else if .Values.metrics.podMonitor.enabled -}}
+namespace="{{ .Release.Namespace }}",job="{{ .Release.Namespace }}/{{ $name }}",
+{{- end }}
+{{- end }}
+
 {{- /* Mistakes that the schema of the values can't see. */}}
 {{- define "together-operator.validate" -}}
 {{- with .Values }}
@@ -75,6 +86,9 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end }}
 {{- if and .customCA.configMap .customCA.secret }}
 {{- fail "customCA.configMap and customCA.secret are both set: keep one of them" }}
+{{- end }}
+{{- if and .namespaces .config.orphansSeconds (not .rbac.orphans) }}
+{{- fail "config.orphansSeconds: with namespaces, the operator can't compare what objects of the others ask for: set rbac.orphans to true, or leave config.orphansSeconds out" }}
 {{- end }}
 {{- if and .metrics.serviceMonitor.enabled .metrics.podMonitor.enabled }}
 {{- fail "metrics.serviceMonitor and metrics.podMonitor are both enabled, which would count everything twice: keep one of them" }}

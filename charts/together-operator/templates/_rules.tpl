@@ -54,6 +54,13 @@ deploy/clusterrole.yaml is generated from this file by `make chart`.
   verbs: [list, watch]
 {{- end }}
 
+{{- define "together-operator.rules.orphans" -}}
+# What objects of all namespaces ask for, before something at Together is said to belong to none.
+- apiGroups: [together.ai]
+  resources: [custommodels, modeldeployments]
+  verbs: [list]
+{{- end }}
+
 {{- define "together-operator.rules.lease" -}}
 # One operator acts at a time. A name can't be said for create: the object isn't there yet.
 - apiGroups: [coordination.k8s.io]
