@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import os
 import random
 import signal
 import time
@@ -18,8 +19,8 @@ import httpx
 import structlog
 import uvloop
 from kubernetes.aio import client
-from kubernetes.aio import config as kube_config
 
+from together_operator.adapters.discovery import require_kinds
 from together_operator.adapters.hub import HuggingFaceHub
 from together_operator.adapters.inspector import SourceInspector
 from together_operator.adapters.jobs import KubeJobs
@@ -28,23 +29,24 @@ from together_operator.adapters.rest import KubeRest
 from together_operator.adapters.s3 import S3Archives
 from together_operator.adapters.together import connector
 from together_operator.adapters.together_v2 import connections
-from together_operator.config import Config
+from together_operator.config import Config, ConfigError
 from together_operator.controllers import (
     CUSTOM_MODELS,
     MODEL_DEPLOYMENTS,
     Chance,
     Controllers,
     Ports,
+    limits_of,
 )
 from together_operator.domain.archive_manifest import Certificates, Worker
 from together_operator.domain.backoff import Backoff
 from together_operator.domain.errors import NotFound, OperatorError
 from together_operator.domain.plan import Process
-from together_operator.engine.runner import Runner, Settings
+from together_operator.engine.runner import LATEST, Runner, Settings
 from together_operator.reconcilers.orphans import Comparison, OrphanWatch
 from together_operator.reconcilers.roll_call import RollCall
-from together_operator.reconcilers.spending import Limits
 from together_operator.shell import watch
+from together_operator.shell.connection import direct, load_kube_config
 from together_operator.shell.health import HealthServer
 from together_operator.shell.lease import LeaseGate
 from together_operator.telemetry import Metrics
@@ -54,17 +56,18 @@ log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
 STUCK_SECONDS = 120.0
-"""A queue that makes no progress for this long fails the liveness probe."""
+"""Keys that wait for so long while no worker takes or finishes any fail the liveness probe."""
+
+HELD_SECONDS = 900.0
+"""So does a worker that takes so long for one key. A look at its source ends after 300 s
+(`reconcilers.sources.LOOK_SECONDS`), a call to Together after 60 s, one to Kubernetes after 30 s.
+"""
 
 PREPARE_SECONDS = 1.0
 """Between tries to read what has to be known at the start."""
 
 MAX_THREADS = 16
 """Threads for boto3 and huggingface_hub, which have no asynchronous interface."""
-
-
-MAX_CONNECTIONS = 16
-"""Requests to Kubernetes at the same time, besides kopf's."""
 
 
 GC_THRESHOLDS = 50_000, 20, 20
@@ -104,7 +107,7 @@ class Operator:
         await load_kube_config()
         with ThreadPoolExecutor(MAX_THREADS, "blocking") as threads:
             # The Lease has a connection of its own: it is renewed however much there is to do.
-            async with client.ApiClient(_direct()) as of_lease, client.ApiClient(_direct()) as api:
+            async with client.ApiClient(direct()) as of_lease, client.ApiClient(direct()) as api:
                 gate = self._gate(of_lease)
                 async with connections(gate.is_held) as http:
                     await self._serve(Connections(api, http, threads), gate)
@@ -112,7 +115,13 @@ class Operator:
 
     async def _serve(self, outside: Connections, gate: LeaseGate) -> None:
         health = HealthServer(self.metrics, self._alive, lambda: self._ready(gate), self._refresh)
-        await health.start(self.config.http_port)
+        try:
+            await health.start(self.config.http_port)
+        except OSError as error:
+            port, reason = self.config.http_port, os.strerror(error.errno or 0)
+            raise ConfigError(
+                f"TOGETHER_OPERATOR_HTTP_PORT={port} can't be listened on: {reason}"
+            ) from None
         log.info("started", http_port=health.port, identity=self.config.identity)
         # Before the Lease is there: where CPU is short, loading it afterwards kept the event loop
         # from renewing in time.
@@ -219,6 +228,7 @@ class Operator:
             settle=config.settle_seconds,
             poll=config.poll_seconds,
             backoff=backoff,
+            calm=(1 - LATEST) * config.resync_seconds,
             base_url=str(config.base_url).rstrip("/"),
         )
 
@@ -249,12 +259,14 @@ class Operator:
             Settings(config.workers, config.resync_seconds, backoff),
             Chance(_now, time.monotonic, rng),
             self.metrics,
-            api_key=config.api_key,
+            own_key=config.own_key,
             worker=worker_of(config),
             source_seconds=config.source_seconds,
             limits=limits_of(config),
         )
-        comparison = Comparison(controllers.accounts, models, deployments, process.cluster_id)
+        comparison = Comparison(
+            *(controllers.accounts, models, deployments, process.cluster_id), config.namespaces
+        )
         self.orphans = OrphanWatch(comparison, gate, self.events, self.metrics, gate.reference)
         self.roll_calls = (
             RollCall(
@@ -268,11 +280,15 @@ class Operator:
                 self.metrics,
             ),
         )
-        await self._prepare(controllers)
+        await self._prepare(controllers, api)
         return controllers
 
-    async def _prepare(self, controllers: Controllers) -> None:
+    async def _prepare(self, controllers: Controllers, api: client.ApiClient) -> None:
         """Learn what objects reserve."""
+        kinds, served = (CUSTOM_MODELS, MODEL_DEPLOYMENTS), self.config.namespaces
+        if served:
+            # Kopf looks for CRDs only once where it serves some namespaces (`watch.settings`).
+            await self._read("the CRDs", lambda: require_kinds(api, kinds, served))
         with contextlib.suppress(NotFound):  # no CRD, so no objects
             await self._read("what objects reserve", controllers.prepare)
 
@@ -283,17 +299,20 @@ class Operator:
         Raises:
             NotFound: there is no such thing.
         """
+        said = ""
         while True:
             try:
                 return await read()
             except NotFound:
                 raise
             except OperatorError as error:
-                log.warning("can't be read yet", what=what, error=str(error))
+                if str(error) != said:
+                    log.warning("can't be read yet", what=what, error=(said := str(error)))
                 await asyncio.sleep(PREPARE_SECONDS)
 
     def _alive(self) -> str | None:
-        stuck = [runner.kind for runner in self.runners if runner.is_stuck(STUCK_SECONDS)]
+        bounds = STUCK_SECONDS, HELD_SECONDS
+        stuck = [runner.kind for runner in self.runners if runner.is_stuck(*bounds)]
         return f"no progress: {', '.join(stuck)}" if stuck else None
 
     def _ready(self, gate: LeaseGate) -> str | None:
@@ -327,27 +346,6 @@ def _preload() -> None:
         gc.enable()
 
 
-def _direct() -> client.Configuration:
-    """How Kubernetes is reached: by so many requests at once, and the rest in order, since more of
-    them are each slower, and what was begun first would not be done first.
-
-    Never through a proxy that the environment names for the world outside, as kopf does it (one
-    that the kubeconfig names is used); to look for one took a fifth of what a request takes.
-    """
-    configuration = client.Configuration.get_default_copy()
-    configuration.connection_pool_maxsize = MAX_CONNECTIONS
-    configuration.client_session_kwargs = {"trust_env": False}
-    return configuration
-
-
-async def load_kube_config() -> None:
-    """KUBECONFIG or the usual file outside of a cluster, the service account within one."""
-    with contextlib.suppress(kube_config.ConfigException):
-        kube_config.load_incluster_config()  # type: ignore[no-untyped-call]
-        return
-    await kube_config.load_kube_config()  # type: ignore[no-untyped-call]
-
-
 def worker_of(config: Config) -> Worker:
     """What archive Jobs are made of."""
     proxies = {
@@ -365,14 +363,6 @@ def worker_of(config: Config) -> Worker:
         {name: value for name, value in proxies.items() if value},
         bundle if bundle.config_map or bundle.secret else None,
     )
-
-
-def limits_of(config: Config) -> Limits:
-    """The ceilings of the configuration, in cents."""
-    by_namespace = {n: float(d) * 100 for n, d in config.namespace_max_hourly_cost.items()}
-    each = by_namespace.pop("*", None)
-    total = config.max_hourly_cost
-    return Limits(None if total is None else float(total) * 100, by_namespace, each)
 
 
 def _now() -> datetime:

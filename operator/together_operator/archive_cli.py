@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import threading
+import traceback
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -101,9 +102,12 @@ def archive_command(**options: object) -> None:
     s3://BUCKET/KEY.zip (or .tar, .tar.gz), an s3://BUCKET/PREFIX/ below which the key is derived,
     or a local file. A run that was cut short goes on where it stopped when it is started again.
 
+    Credentials, endpoints and regions come from the usual AWS variables; with the prefix SOURCE_
+    or DESTINATION_ they are those of that side only.
+
     \b
-    Exit codes: 0 done, 64 usage, 65 the source is not acceptable, 73 the destination can't be
-    written, 75 temporary, 77 not permitted.
+    Exit codes: 0 done, 64 usage, 65 the source is not acceptable, 70 unforeseen, 73 the
+    destination can't be written, 75 temporary, 77 not permitted.
     """
     _share_one_arena()
     gc.disable()
@@ -125,9 +129,26 @@ def execute(settings: Settings, environ: Mapping[str, str]) -> int:
             result = _run(settings, environ, stop)
     except ArchiveError as error:
         return _report(error, environ)
+    except BrokenPipeError:
+        raise  # nobody reads what is printed: click ends quietly
+    except Exception as error:  # noqa: BLE001  # its text may hold a URL, its traceback a body
+        return _report(_unforeseen(error), environ)
     if result is not None:
         write_termination_message(environ, result.document())
     return 0
+
+
+def _unforeseen(error: Exception) -> ArchiveError:
+    """What it is and where it came up in this package, and nothing of what it says."""
+    places = [
+        f"{Path(frame.filename).name}:{frame.lineno}"
+        for frame in traceback.extract_tb(error.__traceback__)
+        if Path(frame.filename).is_relative_to(Path(__file__).parent)
+    ]
+    return ArchiveError(
+        f"unforeseen {type(error).__name__} at {places[-1]}; what was sent is kept, run again, and "
+        "report it if it stays"
+    )
 
 
 def _run(settings: Settings, environ: Mapping[str, str], stop: threading.Event) -> Result | None:

@@ -7,7 +7,7 @@ from importlib import import_module
 import click
 
 from together_operator import __version__
-from together_operator.postponed import postpone
+from together_operator.postponed import OF_TERMINALS, OPTIONAL, postpone
 
 _LAZY = {
     "completion": "together_operator.commands.completion:completion_command",
@@ -35,7 +35,7 @@ class _LazyGroup(click.Group):
         module, _, name = _LAZY[cmd_name].partition(":")
         # What is imported stays: to look for garbage in it is a third of what an import takes.
         gc.disable()
-        postpone()
+        postpone(unwanted=OPTIONAL | OF_TERMINALS if cmd_name == "run" else OPTIONAL)
         # Else huggingface_hub asks huggingface.co which coding agents there are, to name one in its
         # user agent: nobody's business, and three seconds lost where only a mirror answers.
         os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")

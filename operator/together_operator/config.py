@@ -5,13 +5,25 @@ from __future__ import annotations
 import re
 import socket
 import uuid
+from collections.abc import Callable
 from decimal import Decimal
-from typing import Annotated, Literal
+from pathlib import Path
+from typing import Annotated, Literal, Self
 
-from pydantic import AliasChoices, Field, HttpUrl, SecretStr, ValidationError, field_validator
+from pydantic import (
+    AliasChoices,
+    Field,
+    HttpUrl,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from together_operator.domain.addresses import AddressPolicy
+from together_operator.domain.errors import Unauthorized
+from together_operator.domain.names import DEFAULT_LEASE
 from together_operator.domain.text import is_printable
 
 PREFIX = "TOGETHER_OPERATOR_"
@@ -28,12 +40,19 @@ class ConfigError(Exception):
 class Config(BaseSettings):
     """All settings of `together-operator run`. Times are in seconds."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, frozen=True, extra="ignore", allow_inf_nan=False
+    )
 
     api_key: SecretStr | None = Field(
         default=None,
         validation_alias=_unprefixed("TOGETHER_API_KEY"),
         description="The operator's own Together key, for objects without spec.apiKeySecretRef.",
+    )
+    api_key_file: Path | None = Field(
+        default=None,
+        validation_alias=_unprefixed("TOGETHER_API_KEY_FILE"),
+        description="Or a file that holds it, read with each use: a new key needs no restart.",
     )
     base_url: HttpUrl = Field(
         default=HttpUrl("https://api.together.ai"),
@@ -95,10 +114,15 @@ class Config(BaseSettings):
         description="Hosts that are reached without a proxy; archive Jobs get it, too.",
     )
     poll_seconds: float = Field(
-        default=10.0, gt=0, le=3600, description="Between looks at something that is under way."
+        default=10.0,
+        gt=0,
+        le=3600,
+        description="Between looks at something that is under way.",
     )
     resync_seconds: float = Field(
-        default=600.0, gt=0, description="Between looks at something that is settled."
+        default=600.0,
+        gt=0,
+        description="Within which all that is settled is looked at, however long the lists are.",
     )
     source_seconds: float = Field(
         default=3600.0,
@@ -111,7 +135,9 @@ class Config(BaseSettings):
         description="After which a create whose answer was lost shows in lists, if it happened.",
     )
     retry_max_seconds: float = Field(
-        default=300.0, gt=0, description="Longest delay between tries of something that failed."
+        default=300.0,
+        gt=0,
+        description="Longest delay between tries of something that failed.",
     )
     watch_idle_seconds: float = Field(
         default=70.0,
@@ -147,9 +173,12 @@ class Config(BaseSettings):
         validation_alias=AliasChoices(f"{PREFIX}LEASE_NAMESPACE", "POD_NAMESPACE"),
         description="Where the Lease is that lets only one operator act.",
     )
-    lease_name: str = Field(default="together-operator", description="Name of the Lease.")
+    lease_name: str = Field(default=DEFAULT_LEASE, description="Name of the Lease.")
     lease_seconds: float = Field(
-        default=15.0, ge=3, le=300, description="How long a Lease holds without being renewed."
+        default=15.0,
+        ge=3,
+        le=300,
+        description="How long a Lease holds without being renewed.",
     )
     identity: str = Field(
         default_factory=lambda: f"{socket.gethostname()}_{uuid.uuid4().hex[:8]}",
@@ -162,6 +191,14 @@ class Config(BaseSettings):
     def _split(cls, value: object) -> object:
         if isinstance(value, str):
             return tuple(name.strip() for name in value.split(",") if name.strip())
+        return value
+
+    @field_validator("namespaces", mode="after")
+    @classmethod
+    def _names(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for name in value:
+            if not re.fullmatch(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", name):
+                raise ValueError(f"{name!r} is no name of a namespace; patterns are not known")
         return value
 
     @field_validator("allowed_addresses", mode="after")
@@ -191,12 +228,59 @@ class Config(BaseSettings):
     @field_validator("api_key", mode="after")
     @classmethod
     def _not_blank(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is None or not value.get_secret_value().strip():
-            return None
-        stripped = value.get_secret_value().strip()
-        if not is_printable(stripped):
-            raise ValueError("the value has characters that no key has")
-        return SecretStr(stripped)
+        return None if value is None else _stripped(value.get_secret_value())
+
+    @field_validator("api_key_file", mode="after")
+    @classmethod
+    def _holds_a_key(cls, value: Path | None) -> Path | None:
+        if value is not None:
+            _in_file(value)
+        return value
+
+    @model_validator(mode="after")
+    def _one_key(self) -> Self:
+        if self.api_key is not None and self.api_key_file is not None:
+            raise ValueError("TOGETHER_API_KEY and TOGETHER_API_KEY_FILE are set: unset one")
+        return self
+
+    @property
+    def own_key(self) -> Callable[[], SecretStr] | None:
+        """What gives the operator's own key as it is now; None: there is none.
+
+        It raises Unauthorized when the key's file holds no key any more.
+        """
+        file, key = self.api_key_file, self.api_key
+        if file is not None:
+            return lambda: _read_file(file)
+        return None if key is None else lambda: key
+
+
+def _stripped(text: str) -> SecretStr | None:
+    stripped = text.strip()
+    if not stripped:
+        return None
+    if not is_printable(stripped):
+        raise ValueError("the value has characters that no key has")
+    return SecretStr(stripped)
+
+
+def _in_file(path: Path) -> SecretStr:
+    try:
+        key = _stripped(path.read_text())
+    except OSError as error:
+        raise ValueError(f"{path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ValueError(f"{path}: the value has characters that no key has") from None
+    if key is None:
+        raise ValueError(f"{path}: the file is empty")
+    return key
+
+
+def _read_file(path: Path) -> SecretStr:
+    try:
+        return _in_file(path)
+    except ValueError as error:
+        raise Unauthorized(f"TOGETHER_API_KEY_FILE: {error}") from None
 
 
 def load() -> Config:
@@ -210,6 +294,8 @@ def load() -> Config:
         return Config()
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
-        name = str(first["loc"][0]) if first["loc"] else "?"
+        if not first["loc"]:
+            raise ConfigError(first["msg"]) from None
+        name = str(first["loc"][0])
         variable = name if name.isupper() else f"{PREFIX}{name.upper()}"
         raise ConfigError(f"{variable}: {first['msg']}") from None

@@ -10,6 +10,7 @@ from datetime import datetime
 from pydantic import SecretStr
 
 from together_operator.api.v1alpha1 import CustomModel, ModelDeployment
+from together_operator.config import Config
 from together_operator.domain.archive_manifest import Worker
 from together_operator.domain.deployment.uses import models_in_use, wanted_model
 from together_operator.domain.glance import is_settled
@@ -79,7 +80,7 @@ class Controllers:
     """See the module. The watch hands bodies to `on_model` and `on_deployment`.
 
     Args:
-        api_key: the operator's own key, if it has one.
+        own_key: gives the operator's own Together key as it is now, if it has one.
         worker: what archive Jobs are made of.
         source_seconds: between looks at an imported source; 0: none is looked at again.
         limits: the operator's ceilings on cost.
@@ -93,17 +94,18 @@ class Controllers:
         chance: Chance,
         meter: Meter,
         *,
-        api_key: SecretStr | None,
+        own_key: Callable[[], SecretStr] | None,
         worker: Worker,
         source_seconds: float = 0.0,
         limits: Limits | None = None,
     ) -> None:
+        self._now = chance.now
         self.spending = Spending(limits)
         self.spending.on_freed = self._look_again
         self._deployment_objects = ports.deployments
         self.models, self.deployments = Store(), Store(_models_of)
         self._model_objects = ports.models
-        self.accounts = Accounts(api_key, ports.connect, ports.secrets, chance.monotonic)
+        self.accounts = Accounts(own_key, ports.connect, ports.secrets, chance.monotonic)
         outside = Outside(
             accounts=self.accounts,
             secrets=ports.secrets,
@@ -127,6 +129,7 @@ class Controllers:
             self._find_model,
             self.spending,
             ports.config_maps,
+            self.models,
         )
         self.reconcile: Mapping[str, Reconcile] = {
             CUSTOM_MODELS: reconcile_model,
@@ -172,7 +175,8 @@ class Controllers:
 
     def on_deployment(self, body: Body, deleted: bool) -> None:
         """The watch delivered a ModelDeployment: its going may let its model go."""
-        self._deployment_runner.observed(body, deleted=deleted)
+        if self._deployment_runner.observed(body, deleted=deleted):
+            self.spending.assume(body, self._now())  # until it is looked at
         key = Key(body["metadata"]["namespace"], wanted_model(body) or "")
         model = self.models.get(key) if deleted else None
         if model is not None and "deletionTimestamp" in model["metadata"]:
@@ -198,6 +202,14 @@ class Controllers:
                 for o in others
             ),
         ]
+
+
+def limits_of(config: Config) -> Limits:
+    """The ceilings of the configuration, in cents."""
+    by_namespace = {n: float(d) * 100 for n, d in config.namespace_max_hourly_cost.items()}
+    each = by_namespace.pop("*", None)
+    total = config.max_hourly_cost
+    return Limits(None if total is None else float(total) * 100, by_namespace, each)
 
 
 def _models_of(body: Body) -> Iterator[Key]:

@@ -18,13 +18,13 @@ from rich.table import Table
 from together_operator.adapters.kube import KubeObjects, KubeSecrets, cluster_id
 from together_operator.adapters.together import connector
 from together_operator.adapters.together_v2 import connections
-from together_operator.app import load_kube_config
 from together_operator.config import Config, ConfigError, load
 from together_operator.controllers import CUSTOM_MODELS, MODEL_DEPLOYMENTS
 from together_operator.domain.errors import Forbidden, OperatorError, Unauthorized
 from together_operator.domain.names import cluster_tag
 from together_operator.reconcilers.account import Accounts
 from together_operator.reconcilers.orphans import Comparison, Found, Report, remove
+from together_operator.shell.connection import load_kube_config
 
 TEMPORARY, NOT_PERMITTED = 75, 77
 """sysexits EX_TEMPFAIL and EX_NOPERM."""
@@ -65,10 +65,9 @@ def orphans_command(
         raise click.UsageError("--yes goes with --sweep")
     try:
         config = load()
+        problems = asyncio.run(_run(config, names, sweep=sweep, yes=yes, out=output, wait=timeout))
     except ConfigError as error:
         raise click.ClickException(str(error)) from None
-    try:
-        problems = asyncio.run(_run(config, names, sweep=sweep, yes=yes, out=output, wait=timeout))
     except OperatorError as error:
         click.echo(f"error: {error}", err=True)
         sys.exit(NOT_PERMITTED if isinstance(error, Forbidden | Unauthorized) else TEMPORARY)
@@ -161,7 +160,9 @@ def _print_table(rows: Sequence[dict[str, Any]], tag: str) -> None:
         table.add_column(column.upper(), no_wrap=True, overflow="ignore")
     for row in rows:
         table.add_row(*(str(row.get(column, "")) for column in columns))
-    Console(width=200 if not sys.stdout.isatty() else None, highlight=False).print(table)
+    width = 200 if not sys.stdout.isatty() else None
+    # Names at Together are no markup, whatever brackets and colons they have.
+    Console(width=width, highlight=False, markup=False, emoji=False).print(table)
 
 
 @asynccontextmanager
@@ -169,7 +170,7 @@ async def _comparison(config: Config) -> AsyncIterator[tuple[Comparison, str]]:
     await load_kube_config()
     async with client.ApiClient() as api, connections() as http:
         cluster = config.cluster_id or await cluster_id(api)
-        accounts = Accounts(config.api_key, connector(config, http), KubeSecrets(api))
+        accounts = Accounts(config.own_key, connector(config, http), KubeSecrets(api))
         models, deployments = (
             KubeObjects(api, plural) for plural in (CUSTOM_MODELS, MODEL_DEPLOYMENTS)
         )

@@ -343,14 +343,21 @@ class ArchiveStore(Protocol):
         ...
 
     async def delete_archives(
-        self, location: S3Location, folder: str, credentials: Credentials
+        self,
+        location: S3Location,
+        folder: str,
+        credentials: Credentials,
+        *,
+        keep_whole: bool = False,
     ) -> None:
         """Delete archives in a folder of ours, abort unfinished ones, and see that all are gone.
 
-        Whatever does not carry the name of an archive of ours stays.
+        Whatever does not carry the name of an archive of ours stays. A bucket that is not there
+        is `NotFound`.
 
         Args:
             folder: `s3://bucket/prefix/`, of one object alone.
+            keep_whole: end only what is unfinished.
         """
         ...
 

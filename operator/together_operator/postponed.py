@@ -24,14 +24,26 @@ UNUSED = frozenset(
 )
 
 
+OPTIONAL = frozenset({"httpx._main"})
+"""A library's own command line, which it does without where it can't be loaded: httpx takes it for
+wanted because `rich` is there, with which `archive` shows its progress.
+"""
+
+OF_TERMINALS = frozenset({"rich"})
+"""What structlog would take for its tracebacks because it is there: a twentieth of the operator's
+start, whose log shows none of these."""
+
+
 class _Finder:
-    def __init__(self, names: Collection[str]) -> None:
-        self._names = names
+    def __init__(self, names: Collection[str], unwanted: Collection[str]) -> None:
+        self._names, self._unwanted = names, unwanted
 
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         """A spec whose module runs with the first look into it."""
+        if name in self._unwanted:
+            raise ModuleNotFoundError(f"{name} is not wanted", name=name)
         if name not in self._names:
             return None
         spec = PathFinder.find_spec(name, path, target)
@@ -40,6 +52,6 @@ class _Finder:
         return spec
 
 
-def postpone(names: Collection[str] = UNUSED) -> None:
-    """From now on, load these modules with the first use of something in them."""
-    sys.meta_path.insert(0, _Finder(names))
+def postpone(names: Collection[str] = UNUSED, unwanted: Collection[str] = OPTIONAL) -> None:
+    """From now on, load modules with the first use of something in them, and others not at all."""
+    sys.meta_path.insert(0, _Finder(names, unwanted))

@@ -22,4 +22,7 @@ def run_command() -> None:
             tracing.start(__version__)
         except tracing.TracingUnavailableError as error:
             raise click.ClickException(f"TOGETHER_OPERATOR_TRACING: {error}") from None
-    app.run(config)
+    try:
+        app.run(config)
+    except ConfigError as error:
+        raise click.ClickException(str(error)) from None

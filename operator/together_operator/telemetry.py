@@ -1,4 +1,4 @@
-"""Logs (structlog) and metrics (prometheus-client). Names are documented in docs/metrics.md."""
+"""Logs (structlog) and metrics (prometheus-client), documented in docs/reference/metrics.md."""
 
 from __future__ import annotations
 
@@ -25,7 +25,10 @@ def configure_logging(log_format: Literal["console", "json"] | None) -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     renderer: structlog.typing.Processor = (
-        structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+        # Its own tracebacks show local variables, and with them keys and signed URLs.
+        structlog.dev.ConsoleRenderer(
+            colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+        )
         if console
         else structlog.processors.JSONRenderer()
     )

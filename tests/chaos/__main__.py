@@ -159,7 +159,7 @@ class Storm:
         self.cluster.etcd.kill()
         time.sleep(1)
         self.cluster.etcd.start()
-        self.cluster.wait_ready()
+        self.cluster.recover()
 
     def watch_goes_silent(self) -> None:
         """A firewall forgets every open connection to the API server."""
@@ -232,6 +232,7 @@ def main() -> None:
         remains = left(storm.simulators.state())
         twice = duplicates(storm.simulators.audit(), users.allowed)
         seconds = time.monotonic() - began
+        crashes = storm.operator.crashes()
         if options.log is not None:
             options.log.write_bytes(storm.operator.log.read_bytes())
     converged = 100 * (len(found) - len(wrong) - len(lies)) / wanted if wanted else 0
@@ -241,6 +242,7 @@ def main() -> None:
         ("created too often", [f"{what}: {number}" for what, number in twice.items()]),
         ("left at Together", remains),
         ("objects that do not go", [f"{o['kind']} {o['metadata']['name']}" for o in rest]),
+        ("a reconcile crashed", [line[:1000] for line in crashes]),
     ):
         for problem in problems[:20]:
             print(f"{title}: {problem}")
@@ -251,7 +253,7 @@ def main() -> None:
         f"duplicates {sum(twice.values())}, left {len(remains)}, converged {converged:.0f} %, "
         f"{seconds:.0f} s"
     )
-    well = not (wrong or lies or twice or remains or rest or missing)
+    well = not (wrong or lies or twice or remains or rest or missing or crashes)
     sys.exit(0 if well and storm.kills >= options.kills else 1)
 
 

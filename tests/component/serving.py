@@ -314,9 +314,9 @@ async def serve(
     world = World(process, _Always(), events, Ledger(now), now, random.Random(1))
     objects = OneObject({"modelRef": {"name": models[0]}, "replicas": 1, **(spec or {})})
     store = Store()
-    accounts = Accounts(SecretStr(sim.key), lambda _: provider, NoSecrets())
+    accounts = Accounts(lambda: SecretStr(sim.key), lambda _: provider, NoSecrets())
     reconciler = DeploymentReconciler(
-        world, objects, store, accounts, find, Spending(), NoConfigMaps()
+        world, objects, store, accounts, find, Spending(), NoConfigMaps(), Store()
     )
     assert objects.body is not None
     ModelDeployment.model_validate(objects.body)

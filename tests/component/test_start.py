@@ -58,6 +58,28 @@ class ApiServer:
         self.namespace: list[Answer] = []
         """Answers to who asks for `kube-system`, each once."""
 
+        self.groups: list[Answer] = []
+        """Answers to who asks for all API groups; the last one for ever."""
+
+        self.listed: list[str] = []
+        """What was listed in namespaces."""
+
+    async def tell_groups(self, request: web.Request) -> web.StreamResponse:
+        """All API groups."""
+        del request
+        return (self.groups.pop(0) if len(self.groups) > 1 else self.groups[0])()
+
+    async def tell_kinds(self, request: web.Request) -> web.StreamResponse:
+        """The kinds of our group."""
+        del request
+        kinds = [{"name": "custommodels"}, {"name": "modeldeployments"}]
+        return web.json_response({"resources": kinds})
+
+    async def tell_namespaced(self, request: web.Request) -> web.StreamResponse:
+        """An empty list of one kind in one namespace."""
+        self.listed.append("{namespace}/{plural}".format_map(request.match_info))
+        return page()()
+
     async def tell_identity(self, request: web.Request) -> web.StreamResponse:
         """One answer about the namespace."""
         del request
@@ -97,6 +119,10 @@ async def starting(server: ApiServer) -> AsyncIterator[tuple[app.Operator, app.C
     """An operator that has its Lease, and is about to build everything."""
     routes = web.Application()
     routes.router.add_get("/apis/together.ai/v1alpha1/modeldeployments", server.serve)
+    routes.router.add_get("/apis", server.tell_groups)
+    routes.router.add_get("/apis/together.ai/v1alpha1", server.tell_kinds)
+    namespaced = "/apis/together.ai/v1alpha1/namespaces/{namespace}/{plural}"
+    routes.router.add_get(namespaced, server.tell_namespaced)
     routes.router.add_get("/api/v1/namespaces/kube-system", server.tell_identity)
     runner = web.AppRunner(routes)
     await runner.setup()
@@ -206,3 +232,41 @@ async def test_the_identity_of_the_cluster_is_waited_for() -> None:
         await operator._build(outside, gate)
 
     assert server.namespace == []
+
+
+def groups(*names: str) -> Answer:
+    """All API groups."""
+    return lambda: web.json_response({"groups": [{"name": name} for name in names]})
+
+
+async def test_an_operator_of_some_namespaces_waits_for_the_crds(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    server = ApiServer(page())
+    server.groups = [groups("apps")]
+
+    async with starting(server) as (_, outside, gate):
+        config = Config(cluster_id="cluster", namespaces=["team-a", "team-b"])
+        operator = app.Operator(config)
+        building = asyncio.create_task(operator._build(outside, gate))
+        await asyncio.sleep(0.2)
+        assert not building.done()
+        assert operator._ready(gate) is not None
+        assert operator._alive() is None
+        server.groups = [refusal(503), groups("apps", "together.ai")]
+        await asyncio.wait_for(building, 10)
+
+    kinds = ("custommodels", "modeldeployments")
+    assert server.listed == [f"{n}/{kind}" for kind in kinds for n in ("team-a", "team-b")]
+    said = capsys.readouterr().out
+    words = "the CRDs are not installed: custommodels.together.ai, modeldeployments.together.ai"
+    assert said.count(words) == 1
+
+
+async def test_an_operator_of_all_namespaces_hears_of_crds_later() -> None:
+    server = ApiServer(page())
+
+    async with starting(server) as (_, outside, gate):
+        await app.Operator(Config(cluster_id="cluster"))._build(outside, gate)
+
+    assert server.listed == []

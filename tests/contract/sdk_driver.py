@@ -11,29 +11,23 @@ import httpx
 import together
 from pydantic import SecretStr
 from together import AsyncTogether, omit
-from together.types import Endpoint as SdkEndpoint
 from together.types import EndpointDeployment as SdkDeployment
-from together.types import Model as SdkModel
-from together.types.models import Config as SdkConfig
 
+from tests.contract import sdk_records as records
 from tests.contract import sdk_rollouts as rollouts
 from together_operator.domain import errors
 from together_operator.domain.together import (
     V2,
     Config,
     Deployment,
-    DeploymentState,
-    DeploymentSummary,
     Endpoint,
     Import,
-    ImportState,
     InstanceType,
     Model,
     ModelChange,
     NewDeployment,
     NewModel,
     Revision,
-    ScalingMetric,
     SupportedModel,
     TrafficShare,
     Tuning,
@@ -86,12 +80,12 @@ class SdkDriver:
     async def list_models(self, priority: Priority = Priority.POLLING) -> Sequence[Model]:
         """Every page, as the SDK walks them."""
         client = await self._project()
-        return [_model(m) for m in await _read(_all(client.models.list()))]
+        return [records.model(m) for m in await _read(_all(client.models.list()))]
 
     async def get_model(self, model_id: str) -> Model:
         """One model."""
         client = await self._project()
-        return _model(await _read(client.models.retrieve(model_id)))
+        return records.model(await _read(client.models.retrieve(model_id)))
 
     async def create_model(self, new: NewModel) -> Model:
         """Create a model."""
@@ -102,7 +96,7 @@ class SdkDriver:
             type=new.type,
             description=new.description or omit,
         )
-        return _model(await _write(create))
+        return records.model(await _write(create))
 
     async def update_model(self, model_id: str, change: ModelChange) -> Model:
         """Change the fields that are given."""
@@ -113,7 +107,7 @@ class SdkDriver:
         update = client.models.update(
             model_id, update_mask=",".join(mask), description=description, visibility=visibility
         )
-        return _model(await _write(update))
+        return records.model(await _write(update))
 
     async def delete_model(self, model_id: str) -> None:
         """Delete a model."""
@@ -157,12 +151,14 @@ class SdkDriver:
     async def list_imports(self, priority: Priority = Priority.POLLING) -> Sequence[Import]:
         """All imports."""
         client = await self._project()
-        return [_import(j) for j in await _read(_all(client.models.remote_uploads.list()))]
+        return [
+            records.remote_import(j) for j in await _read(_all(client.models.remote_uploads.list()))
+        ]
 
     async def get_import(self, import_id: str) -> Import:
         """One import."""
         client = await self._project()
-        return _import(await _read(client.models.remote_uploads.retrieve(import_id)))
+        return records.remote_import(await _read(client.models.remote_uploads.retrieve(import_id)))
 
     async def start_import(
         self,
@@ -179,7 +175,7 @@ class SdkDriver:
             remote_url=remote_url.get_secret_value(),
             token=omit if token is None else token.get_secret_value(),
         )
-        return _import(await _write(create))
+        return records.remote_import(await _write(create))
 
     async def list_configs(self, model_id: str) -> Sequence[Config]:
         """Configs of a model and of its base."""
@@ -192,7 +188,7 @@ class SdkDriver:
             for config in await _read(
                 _all(client.models.configs.list(reference_model_id=reference))
             ):
-                found[config.id] = _config(config)
+                found[config.id] = records.config(config)
         return list(found.values())
 
     async def list_instance_types(self) -> Sequence[InstanceType]:
@@ -218,17 +214,17 @@ class SdkDriver:
     async def list_endpoints(self, priority: Priority = Priority.POLLING) -> Sequence[Endpoint]:
         """All endpoints."""
         client = await self._project()
-        return [_endpoint(e) for e in await _read(_all(client.endpoints.list()))]
+        return [records.endpoint(e) for e in await _read(_all(client.endpoints.list()))]
 
     async def get_endpoint(self, endpoint_id: str) -> Endpoint:
         """One endpoint."""
         client = await self._project()
-        return _endpoint(await _read(client.endpoints.retrieve(endpoint_id)))
+        return records.endpoint(await _read(client.endpoints.retrieve(endpoint_id)))
 
     async def create_endpoint(self, name: str) -> Endpoint:
         """Create an endpoint."""
         client = await self._project()
-        return _endpoint(await _write(client.endpoints.create(name=name)))
+        return records.endpoint(await _write(client.endpoints.create(name=name)))
 
     async def set_traffic(
         self, endpoint_id: str, split: Sequence[TrafficShare], etag: str
@@ -241,7 +237,7 @@ class SdkDriver:
             etag=etag or omit,
             traffic_split=[{"deployment_id": s.deployment_id, "weight": s.weight} for s in split],
         )
-        return _endpoint(await _write(update))
+        return records.endpoint(await _write(update))
 
     async def delete_endpoint(self, endpoint_id: str) -> None:
         """Delete an endpoint."""
@@ -252,11 +248,11 @@ class SdkDriver:
         """All deployments of an endpoint."""
         client = await self._project()
         pages = client.endpoints.deployments.list(endpoint_id)
-        return [_deployment(d) for d in await _read(_all(pages))]
+        return [records.deployment(d) for d in await _read(_all(pages))]
 
     async def create_deployment(self, endpoint_id: str, new: NewDeployment) -> Deployment:
         """Create a deployment."""
-        return _deployment(await self._new_deployment(endpoint_id, new))
+        return records.deployment(await self._new_deployment(endpoint_id, new))
 
     async def validate_deployment(self, endpoint_id: str, new: NewDeployment) -> None:
         """Only check one."""
@@ -271,7 +267,7 @@ class SdkDriver:
             name=new.name,
             model=new.model,
             config=new.config,
-            autoscaling=_autoscaling(new.min_replicas, new.max_replicas, new.tuning),
+            autoscaling=records.autoscaling(new.min_replicas, new.max_replicas, new.tuning),
             inactive_timeout=omit
             if not new.tuning.inactive_timeout
             else new.tuning.inactive_timeout,
@@ -296,10 +292,10 @@ class SdkDriver:
             deployment_id,
             endpoint_id=endpoint_id,
             update_mask="autoscaling" + ("" if timeout is None else ",inactiveTimeout"),
-            autoscaling=_autoscaling(min_replicas, max_replicas, tuning),
+            autoscaling=records.autoscaling(min_replicas, max_replicas, tuning),
             inactive_timeout=omit if timeout is None else timeout,
         )
-        return _deployment(await _write(update))
+        return records.deployment(await _write(update))
 
     async def delete_deployment(self, endpoint_id: str, deployment_id: str) -> None:
         """Delete a deployment."""
@@ -394,129 +390,3 @@ def _words(error: together.APIStatusError) -> str:
     inner = body.get("error", body) if isinstance(body, dict) else {}
     details: Iterable[Any] = inner.get("details") or ()
     return " ".join([str(inner.get("message", "")), *(d.get("detail", "") for d in details)])
-
-
-def _model(model: SdkModel) -> Model:
-    kinds = {None: "", "WEIGHTS_TYPE_ADAPTER": "adapter"}
-    return Model(
-        id=model.id,
-        name=model.name,
-        project_id=model.project_id,
-        base_model_id=model.base_model_id or "",
-        type=kinds.get(model.weights.type, "model"),
-        description=model.description or "",
-        visibility=model.visibility,
-    )
-
-
-def _import(job: Any) -> Import:
-    """The SDK has one type for each of create, retrieve and list, all with the same fields."""
-    return Import(
-        id=job.id,
-        model_id=job.api_model_id,
-        state=ImportState(job.status.removeprefix("REMOTE_UPLOAD_STATUS_")),
-        message=job.status_message or "",
-        restarts=job.restart_count or 0,
-        max_restarts=job.max_restarts or 0,
-        created_at=job.created_at,
-    )
-
-
-def _config(config: SdkConfig) -> Config:
-    selectors = {s.key: s.value for s in config.selectors}
-    return Config(
-        id=config.id,
-        project_id=config.project_id,
-        gpu=selectors["accelerator_type"],
-        count=int(selectors["accelerator_count"]),
-        optimization=selectors["optimization"],
-    )
-
-
-def _endpoint(endpoint: SdkEndpoint) -> Endpoint:
-    return Endpoint(
-        id=endpoint.id,
-        name=endpoint.name,
-        project_id=endpoint.project_id,
-        etag=endpoint.etag,
-        traffic=tuple(TrafficShare(s.deployment_id, s.weight) for s in endpoint.traffic_split),
-        deployments=tuple(
-            DeploymentSummary(
-                id=d.id,
-                name=d.name,
-                state=DeploymentState(d.state.removeprefix("DEPLOYMENT_STATE_")),
-                ready_replicas=d.ready_replicas,
-                desired_replicas=d.desired_replicas,
-            )
-            for d in endpoint.deployments
-        ),
-        active_rollout_id=endpoint.active_rollout_id,
-    )
-
-
-_METRIC_TYPES: dict[str, Any] = {
-    "ttft": "METRIC_TARGET_TYPE_VALUE",
-    "gpu_utilization": "METRIC_TARGET_TYPE_UTILIZATION",
-    "inflight_requests": "METRIC_TARGET_TYPE_AVERAGE_VALUE",
-}
-
-
-def _autoscaling(low: int, high: int, tuning: Tuning) -> Any:
-    """The SDK's parameter; what is not set is left out."""
-    windows = {
-        "scale_up_window": tuning.scale_up_window,
-        "scale_down_window": tuning.scale_down_window,
-        "scale_to_zero_window": tuning.scale_to_zero_window,
-    }
-    metrics = [
-        {"name": m.name, "type": _METRIC_TYPES[m.name], "target": m.target}
-        | ({} if m.percentile is None else {"percentile": m.percentile})
-        for m in tuning.metrics or ()
-    ]
-    return {
-        "min_replicas": low,
-        "max_replicas": high,
-        **{name: f"{seconds}s" for name, seconds in windows.items() if seconds is not None},
-        **({} if tuning.metrics is None else {"scaling_metrics": metrics}),
-    }
-
-
-def _tuning(deployment: SdkDeployment) -> Tuning:
-    scaling = deployment.autoscaling
-    metrics = tuple(
-        ScalingMetric(m.name, m.target, m.percentile) for m in scaling.scaling_metrics or ()
-    )
-
-    def seconds(window: str | None) -> int | None:
-        return int(window.removesuffix("s")) if window else None
-
-    return Tuning(
-        metrics=metrics or None,
-        scale_up_window=seconds(scaling.scale_up_window),
-        scale_down_window=seconds(scaling.scale_down_window),
-        scale_to_zero_window=seconds(scaling.scale_to_zero_window),
-        inactive_timeout=deployment.inactive_timeout,
-    )
-
-
-def _deployment(deployment: SdkDeployment) -> Deployment:
-    status, scaling = deployment.status, deployment.autoscaling
-    return Deployment(
-        id=deployment.id,
-        name=deployment.name,
-        endpoint_id=deployment.endpoint_id,
-        state=DeploymentState(status.state.removeprefix("DEPLOYMENT_STATE_")),
-        model=deployment.model,
-        config=deployment.config,
-        hardware=deployment.hardware or "",
-        message=status.message,
-        min_replicas=scaling.min_replicas or 0,
-        max_replicas=scaling.max_replicas or 0,
-        ready_replicas=status.ready_replicas or 0,
-        scheduled_replicas=status.scheduled_replicas or 0,
-        desired_replicas=deployment.desired_replicas,
-        tuning=_tuning(deployment),
-        placement=rollouts.placed(deployment.placement),
-        etag=deployment.etag,
-        created_at=deployment.created_at,
-    )

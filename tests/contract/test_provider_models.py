@@ -39,8 +39,6 @@ from together_operator.domain.together import (
 )
 from together_operator.ports import ModelProvider
 
-SIGNATURE = "X-Amz-Signature="
-
 
 @pytest.fixture
 def serve(s3_sim: S3Simulator) -> Callable[[Path], str]:

@@ -110,7 +110,9 @@ async def test_a_pause_is_never_shortened() -> None:
 
 async def test_without_a_hint_pauses_double_until_a_success() -> None:
     gate = limiter(first_pause=1, longest_pause=10)
-    assert [gate.refused(None) for _ in range(6)] == [1, 2, 4, 8, 10, 10]
+    for pause in (1, 2, 4, 8, 10, 10):
+        assert gate.refused(None) == pause
+        await asyncio.sleep(pause)
     gate.succeeded()
     assert gate.refused(None) == 1
 
@@ -121,10 +123,42 @@ async def test_jitter_only_lengthens_a_pause() -> None:
     assert gate.refused(100.0) == 105.0
 
 
+async def test_calls_that_are_refused_together_are_one_refusal() -> None:
+    gate = limiter(concurrency=32, burst=500, first_pause=1, patience=5)
+
+    async def refused() -> float:
+        async with gate.slot(Priority.INTERACTIVE):
+            await asyncio.sleep(1)
+        return gate.refused(None)
+
+    pauses = await asyncio.gather(*(refused() for _ in range(32)))
+
+    assert pauses == [1] * 32
+    passed = [at for _, at in await run(gate, "A" * 32, lasts=100)]
+    assert passed[0] == 1
+    assert sum(at < 100 for at in passed) == 16, "half as many at once, and not one of 32"
+
+
+async def test_a_longer_pause_that_is_asked_for_during_another_is_kept() -> None:
+    gate = limiter(patience=100)
+    gate.refused(None)
+    assert gate.refused(30.0) == 30
+    assert await run(gate, "A") == [("A", 30)]
+
+
+async def test_a_pause_of_our_own_is_not_said_to_be_asked_for() -> None:
+    gate = limiter(first_pause=60, patience=5)
+    gate.refused(None)
+    with pytest.raises(RateLimited, match=r"rate of calls: the next one goes in 60 seconds"):
+        await run(gate, "A")
+
+
 async def test_after_an_outage_calls_come_back_slowly() -> None:
     gate = limiter(concurrency=8, burst=100, per_second=100, patience=100)
-    for _ in range(3):
+    for _ in range(2):
         gate.refused(1.0)
+        await asyncio.sleep(1)
+    gate.refused(1.0)
     passed = await run(gate, "ABCDEF", lasts=1)
     assert [at for _, at in passed] == [1, 2, 3, 4, 5, 6], "one at a time instead of eight"
     for _ in range(100):

@@ -34,7 +34,7 @@ class Remote:
         self.per_second = per_second
         self.away_until = now() + away
         self.arrivals: list[float] = []
-        self.refused = 0
+        self.refused_at: list[float] = []
         self.lost = 0
         self._tokens = per_second
         self._at = now()
@@ -49,7 +49,7 @@ class Remote:
         self._tokens = min(self.per_second, self._tokens + (now() - self._at) * self.per_second)
         self._at = now()
         if self._tokens < 1:
-            self.refused += 1
+            self.refused_at.append(now())
             error = {"error": {"message": "slow down"}}
             return httpx.Response(429, json=error, headers={"Retry-After": "2"})
         self._tokens -= 1
@@ -115,7 +115,7 @@ async def test_a_storm_of_429_ends_in_order() -> None:
     assert sum(map(len, answered.values())) == CALLERS
     # It can't be faster than the remote's limit, and should not be much slower.
     assert CALLERS / 20 - 2 <= now() - began <= 4 * CALLERS / 20
-    assert remote.refused < CALLERS / 2, (
+    assert len(remote.refused_at) < CALLERS / 2, (
         "fewer are refused than there are callers, whatever they do"
     )
     first = {priority: sum(times) / len(times) for priority, times in answered.items()}
@@ -128,9 +128,15 @@ async def test_nothing_is_sent_while_the_remote_asked_for_a_pause() -> None:
 
     await storm(remote, ask)
 
-    arrivals = Counter(round(at, 1) for at in remote.arrivals)
-    quiet = [after - at for at, after in zip(sorted(arrivals), sorted(arrivals)[1:], strict=False)]
-    assert max(quiet) >= 2.0, "Retry-After is honoured by everybody"
+    assert remote.refused_at
+    # What was under way already when it was refused may still arrive.
+    early = [
+        (refused, at)
+        for refused in remote.refused_at
+        for at in remote.arrivals
+        if refused + 0.1 < at < refused + 2.0
+    ]
+    assert early == [], "Retry-After is honoured by everybody"
 
 
 async def test_after_an_outage_no_herd_comes() -> None:
@@ -140,7 +146,7 @@ async def test_after_an_outage_no_herd_comes() -> None:
     answered = await storm(remote, provider(remote))
 
     assert sum(map(len, answered.values())) == CALLERS
-    assert remote.refused == 0
+    assert remote.refused_at == []
     assert remote.busiest_second() <= 110, "the rate, and not the whole burst of 500"
     assert remote.lost < 12 * CALLERS, "backoff keeps callers from asking all the time"
 
@@ -158,7 +164,7 @@ async def test_objects_with_the_same_key_share_one_limiter_whatever_secret_it_is
 
     from together_operator.api.v1alpha1 import SecretKeyRef
 
-    accounts = Accounts(SecretStr("shared"), connect, Secrets())
+    accounts = Accounts(lambda: SecretStr("shared"), connect, Secrets())
     own = await accounts.of("a", None)
     same = await accounts.of("b", SecretKeyRef(name="mine", key="TOGETHER_API_KEY"))
     other = await accounts.of("b", SecretKeyRef(name="other", key="TOGETHER_API_KEY"))

@@ -130,6 +130,26 @@ async def test_a_404_that_is_not_the_apis_own_does_not_mean_gone() -> None:
         await adapter.delete_model("ml_1")
 
 
+async def test_a_wrong_base_url_is_told_as_one() -> None:
+    missing = {"error": {"message": "Unable to find the requested path.", "code": "not_found"}}
+    http = httpx.AsyncClient(
+        transport=httpx.MockTransport(always(lambda: httpx.Response(404, json=missing)))
+    )
+    adapter = TogetherV2(SecretStr(KEY), "https://together.test/v1", http=http)
+
+    with pytest.raises(errors.Unavailable, match="check TOGETHER_BASE_URL"):
+        await adapter.list_models()
+
+
+@pytest.mark.parametrize("number", ['"Infinity"', '"NaN"', "1e999", '"many"'])
+async def test_a_number_that_is_none_is_unavailable(number: str) -> None:
+    item = f'{{"id":"job_1","modelId":"ml_1","restartCount":{number}}}'
+    answer = httpx.Response(200, content=f'{{"data":[{item}]}}')
+
+    with pytest.raises(errors.Unavailable, match="a number"):
+        await answering(always(lambda: answer)).list_imports()
+
+
 async def test_a_delete_may_answer_with_nothing() -> None:
     await answering(always(lambda: httpx.Response(204))).delete_model("ml_1")
 

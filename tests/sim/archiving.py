@@ -5,8 +5,9 @@ from __future__ import annotations
 from tests.sim.manifests import PREFIX, REPO, archive, custom_model, hugging_face, s3
 from tests.sim.scenarios import furnish
 from tests.sim.simulation import MODEL, Script, Simulation
-from tests.support.fakes.catalog import EMBEDDING
+from tests.support.fakes.catalog import BASES, EMBEDDING
 from tests.support.fakes.stores import Repository
+from together_operator.domain.together import NewModel
 
 SCENARIOS: dict[str, Script] = {}
 
@@ -43,15 +44,19 @@ async def pinned_revision(sim: Simulation) -> None:
     await sim.until(lambda: not _archives(sim), "archives that go")
 
 
-@scenario
-async def retained_archive(sim: Simulation) -> None:
-    """The archive is to stay, whatever becomes of the object."""
+async def _packing_to_stay(sim: Simulation) -> None:
     furnish(sim)
     sim.judge.archives_may_stay = True
     kept = {**archive(), "retention": "Retain"}
     sim.apply(custom_model("m", s3(PREFIX), archive=kept, baseModel=EMBEDDING))
     await sim.until(lambda: bool(sim.jobs.jobs), "a Job")
     sim.set_up()
+
+
+@scenario
+async def retained_archive(sim: Simulation) -> None:
+    """The archive is to stay, whatever becomes of the object."""
+    await _packing_to_stay(sim)
     await sim.ready(MODEL, "m")
     sim.delete(MODEL, "m")
     await sim.gone(MODEL, "m")
@@ -82,3 +87,27 @@ async def deleted_while_packing(sim: Simulation) -> None:
     await sim.sleep(3)
     sim.delete(MODEL, "m")
     await sim.gone(MODEL, "m")
+
+
+@scenario
+async def retained_and_deleted_while_packing(sim: Simulation) -> None:
+    """The object goes while its Job runs, and archives are to stay: only the Job goes with it."""
+    await _packing_to_stay(sim)
+    await sim.sleep(3)
+    sim.delete(MODEL, "m")
+    await sim.gone(MODEL, "m")
+
+
+@scenario
+async def adopted_before_packing(sim: Simulation) -> None:
+    """A model has the name: it is told before anything is packed, and may be adopted."""
+    furnish(sim)
+    base = next(base_id for base_id, base in BASES.items() if base.name == EMBEDDING)
+    sim.platform.create_model(NewModel("taken", base, "model"))
+    sim.apply(
+        custom_model("m", s3(PREFIX), archive=archive(), baseModel=EMBEDDING, modelName="taken")
+    )
+    await sim.shows(MODEL, "m", "NameTaken")
+    sim.judge.adopted.add("taken")
+    sim.set_spec(MODEL, "m", adoptionPolicy="Adopt", deletionPolicy="Retain")
+    await sim.ready(MODEL, "m")

@@ -191,7 +191,7 @@ class Judge:
     # At the end.
 
     def on_end(self) -> None:
-        """Nothing may be left without an owner, and no secret may show."""
+        """Nothing may be left without an owner, no secret may show, and no reconcile crash."""
         sim = self._sim
         sim.platform.advance()
         for uid in {row.owner for table in self._tables() for _, row in table.live()}:
@@ -210,6 +210,8 @@ class Judge:
             self._judge_secrets("an event", event.message)
         for line in sim.logs:
             self._judge_secrets("a log line", line)
+            if "reconcile crashed" in line:
+                self._violated(line[:1000])
 
     def check_truth(self, kind: str, name: str) -> None:
         """An object says that it is ready: it has to be, at Together."""

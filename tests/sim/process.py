@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pydantic import SecretStr
@@ -26,8 +26,9 @@ from together_operator.domain.archive_manifest import Worker
 from together_operator.domain.backoff import Backoff
 from together_operator.domain.outcome import Outcome
 from together_operator.domain.plan import Process
-from together_operator.engine.runner import Reconcile, Settings
+from together_operator.engine.runner import LATEST, Reconcile, Settings
 from together_operator.engine.store import Key, Store
+from together_operator.reconcilers.roll_call import RollCall
 
 if TYPE_CHECKING:
     from tests.sim.simulation import Simulation
@@ -51,6 +52,9 @@ class NoMeter:
     def reconciled(self, kind: str, outcome: str, seconds: float, waited: float) -> None:
         """One reconcile ended."""
 
+    def missed(self, kind: str, number: int) -> None:
+        """The watch had not told of so many changes."""
+
 
 @dataclass
 class Run:
@@ -61,12 +65,15 @@ class Run:
     events: FakeEvents
     controllers: Controllers
     watches: tuple[Watch, ...]
+    roll_calls: tuple[RollCall, ...]
+    _comparing: list[asyncio.Task[None]] = field(default_factory=list)
 
     def start(self) -> None:
         """List, watch, and work."""
         for watch in self.watches:
             watch.start()
         self.controllers.start()
+        self._comparing = [asyncio.ensure_future(calls.run(RESYNC)) for calls in self.roll_calls]
 
     def kill(self) -> None:
         """As with SIGKILL: nothing more is sent, stored or seen; what was sent is on its way."""
@@ -78,6 +85,8 @@ class Run:
             runner.queue.shut_down()
             for task in runner._tasks:
                 task.cancel()
+        for task in self._comparing:
+            task.cancel()
 
 
 def new_run(sim: Simulation, number: int, cluster_id: str = "cluster-a") -> Run:
@@ -92,11 +101,15 @@ def new_run(sim: Simulation, number: int, cluster_id: str = "cluster-a") -> Run:
         settle=SETTLE,
         poll=POLL,
         backoff=BACKOFF,
+        calm=(1 - LATEST) * RESYNC,
     )
     server = sim.servers[cluster_id]
+    models = FakeObjects(server, wire, "CustomModel")
+    deployments = FakeObjects(server, wire, "ModelDeployment")
+    meter = NoMeter()
     ports = Ports(
-        models=FakeObjects(server, wire, "CustomModel"),
-        deployments=FakeObjects(server, wire, "ModelDeployment"),
+        models=models,
+        deployments=deployments,
         secrets=FakeSecrets(sim.secrets, wire),
         config_maps=FakeConfigMaps(sim.config_maps, wire),
         jobs=FakeJobs(sim.jobs, wire),
@@ -104,25 +117,31 @@ def new_run(sim: Simulation, number: int, cluster_id: str = "cluster-a") -> Run:
         hub=FakeHub(sim.stores, wire),
         events=events,
         gate=gate,
-        connect=lambda key: FakeTogether(sim.platform, wire, key),
+        connect=lambda key: FakeTogether(sim.platform_of(key), wire, key),
     )
     controllers = Controllers(
         ports,
         process,
         Settings(WORKERS, RESYNC, BACKOFF),
         Chance(sim.loop.now, loop.time, random.Random(f"{sim.seed} {number}")),
-        NoMeter(),
-        api_key=SecretStr(OPERATOR_KEY),
+        meter,
+        own_key=lambda: SecretStr(OPERATOR_KEY),
         worker=Worker("together-operator:sim"),
     )
     rng = random.Random(f"{sim.seed} watch {number}")
-    watches = (
-        Watch(server, sim.loop, "CustomModel", controllers.on_model, sim.weather, rng),
-        Watch(server, sim.loop, "ModelDeployment", controllers.on_deployment, sim.weather, rng),
+    told = (
+        (models, controllers.models, controllers.on_model),
+        (deployments, controllers.deployments, controllers.on_deployment),
+    )
+    watches = tuple(
+        Watch(server, sim.loop, objects.kind, tell, sim.weather, rng) for objects, _, tell in told
+    )
+    roll_calls = tuple(
+        RollCall(objects.kind, objects, store, tell, meter) for objects, store, tell in told
     )
     for runner in controllers.runners:
         runner._reconcile = _attributed(runner._reconcile, runner.store)
-    return Run(wire, gate, events, controllers, watches)
+    return Run(wire, gate, events, controllers, watches, roll_calls)
 
 
 def _attributed(reconcile: Reconcile, store: Store) -> Reconcile:

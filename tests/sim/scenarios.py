@@ -17,6 +17,7 @@ from tests.sim.manifests import (
     private_repository,
     s3,
 )
+from tests.sim.process import RESYNC
 from tests.sim.simulation import DEPLOYMENT, MODEL, NAMESPACE, Script, Simulation
 from tests.support.fakes.catalog import BASES, EMBEDDING
 from tests.support.fakes.stores import Repository
@@ -251,6 +252,27 @@ async def scaled(sim: Simulation) -> None:
     for replicas in (3, 0, 1):
         sim.set_spec(DEPLOYMENT, "d", replicas=replicas)
         await sim.ready(DEPLOYMENT, "d")
+
+
+@scenario
+async def changed_after_a_restart(sim: Simulation) -> None:
+    """A new process finds that all has settled; then replicas are changed by hand, and the spec."""
+    furnish(sim)
+    sim.apply(custom_model("m", hugging_face()), model_deployment("d", "m"))
+    await sim.ready(DEPLOYMENT, "d")
+    sim.set_up()
+    sim.restart()
+    deployment_id = sim.status(DEPLOYMENT, "d")["deployment"]["id"]
+    await sim.sleep(2 * RESYNC)
+    sim.platform.set_replicas(deployment_id, 3, 3)
+    await sim.until(lambda: _replicas(sim, deployment_id) == 1, "one replica again")
+    sim.set_spec(DEPLOYMENT, "d", replicas=2)
+    await sim.ready(DEPLOYMENT, "d")
+
+
+def _replicas(sim: Simulation, deployment_id: str) -> int:
+    found = sim.platform.deployments.at(sim.loop.time())
+    return next((d.max_replicas for d in found if d.id == deployment_id), 0)
 
 
 @scenario

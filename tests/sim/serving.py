@@ -90,6 +90,13 @@ async def _under_way(sim: Simulation) -> None:
     await sim.until(holds, "a rollout that has begun")
 
 
+async def begun_canary(sim: Simulation) -> None:
+    """The canary that leads to another model has its first share of the traffic."""
+    await _serving(sim, at_once=2, rollout=CANARY)
+    sim.set_spec(DEPLOYMENT, "d", modelRef={"name": "b"})
+    await _under_way(sim)
+
+
 # Rollouts.
 
 
@@ -180,9 +187,7 @@ async def paused_and_resumed(sim: Simulation) -> None:
 @scenario
 async def deleted_during_a_rollout(sim: Simulation) -> None:
     """Everything goes in the middle of a canary."""
-    await _serving(sim, at_once=2, rollout=CANARY)
-    sim.set_spec(DEPLOYMENT, "d", modelRef={"name": "b"})
-    await _under_way(sim)
+    await begun_canary(sim)
     sim.delete(DEPLOYMENT, "d")
     await sim.gone(DEPLOYMENT, "d")
 

@@ -9,11 +9,13 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
+from pydantic import SecretStr
+
 from tests.sim import logs
 from tests.sim.judge import Judge
 from tests.sim.process import OPERATOR_KEY, Run, new_run
 from tests.support.conditions import is_ready, reason
-from tests.support.fakes.api_server import ApiServer, Change, Manifest, Weather
+from tests.support.fakes.api_server import ApiServer, Backup, Change, Manifest, Weather
 from tests.support.fakes.kubernetes import Event, JobController, SecretVault
 from tests.support.fakes.network import Call, Fault, Lags, Network, Wire
 from tests.support.fakes.platform import Platform
@@ -96,6 +98,9 @@ class Simulation:
             self.loop, self.stores, lambda uid: any(s.by_uid(uid) for s in self.servers.values())
         )
         self.platform = Platform(self.loop.time, EPOCH, self.stores.fetch, keys={OPERATOR_KEY})
+        self.other_projects: dict[str, Platform] = {}
+        """By their API keys."""
+
         self.events: list[Event] = []
         self.logs: list[str] = []
         self.prelude = 0
@@ -116,6 +121,18 @@ class Simulation:
     def server(self) -> ApiServer:
         """The first cluster's API server."""
         return next(iter(self.servers.values()))
+
+    def platform_of(self, key: SecretStr) -> Platform:
+        """Together as an API key shows it."""
+        return self.other_projects.get(key.get_secret_value(), self.platform)
+
+    def add_project(self, slug: str, key: str) -> Platform:
+        """Another project at Together, with its key; what is in it is not judged."""
+        other = Platform(self.loop.time, EPOCH, self.stores.fetch, keys={key})
+        other.slug, other.project_id = slug, f"proj_{slug}"
+        self.other_projects[key] = other
+        self.secrets.values.add(key)
+        return other
 
     def run(self, script: Script) -> Outcome:
         """Run a scenario to its end, then delete everything, and see that nothing is left."""
@@ -191,6 +208,12 @@ class Simulation:
         cluster, run_ = found
         run_.kill()
         self.loop.call_later(RESTART_SECONDS, self._start, cluster)
+
+    def restart(self) -> None:
+        """Kill every process, as people do who change the operator's image."""
+        for run_ in list(self.runs.values()):
+            if not run_.wire.dead:  # else one is about to start anyway
+                self._kill(run_.wire)
 
     def _oust(self, wire: Wire) -> None:
         """The Lease is lost while a call hangs: another process starts, the old one lives on."""
@@ -279,6 +302,15 @@ class Simulation:
             self.server.write_status(kind, new, body["status"])
         finally:
             self.people_act = False
+
+    def restore_etcd(self, backup: Backup) -> None:
+        """The cluster's etcd comes back from a backup; objects that are younger are lost."""
+        self._go_on()
+        kept = {body["metadata"]["uid"] for body in backup.values()}
+        for body in self.server.all():
+            if body["metadata"]["uid"] not in kept:
+                self.judge.lose(body["metadata"]["uid"])
+        self.server.restore(backup)
 
     def reason(self, kind: str, key: Key) -> str:
         """Reason of an object's Ready condition."""

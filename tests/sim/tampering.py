@@ -150,6 +150,33 @@ async def restored_from_a_backup(sim: Simulation) -> None:
         sim.judge.violations.append("what the lost cluster left is gone")
 
 
+async def restored_etcd(sim: Simulation) -> None:
+    """etcd is restored: the statuses forget what was bought since, and it is found by its names."""
+    furnish(sim)
+    sim.apply(custom_model("m", hugging_face()), model_deployment("d", "m"))
+    await sim.until(lambda: bool(sim.status(MODEL, "m").get("import")), "an import")
+    backup = sim.server.backup()
+    await sim.ready(DEPLOYMENT, "d")
+    sim.set_spec(DEPLOYMENT, "d", replicas=2)
+    await sim.ready(DEPLOYMENT, "d")
+    sim.restore_etcd(backup)
+    await sim.ready(MODEL, "m")
+    await sim.ready(DEPLOYMENT, "d")
+
+
+async def restored_etcd_has_the_deleted(sim: Simulation) -> None:
+    """etcd is restored: what was deleted since is there again, and is bought again."""
+    furnish(sim)
+    sim.apply(custom_model("m", hugging_face()))
+    await sim.ready(MODEL, "m")
+    backup = sim.server.backup()
+    sim.delete(MODEL, "m")
+    await sim.gone(MODEL, "m")
+    sim.restore_etcd(backup)
+    await sim.until(lambda: len(sim.platform.models.live()) == 1, "the model again")
+    await sim.ready(MODEL, "m")
+
+
 async def one_name_in_two_namespaces(sim: Simulation) -> None:
     """Two objects want one name: one has it, and the other one says so and touches nothing."""
     furnish(sim)
@@ -188,6 +215,8 @@ SCENARIOS = {
         forged_deployment,
         forced_finalizer,
         restored_from_a_backup,
+        restored_etcd,
+        restored_etcd_has_the_deleted,
         one_name_in_two_namespaces,
     )
 }

@@ -6,6 +6,7 @@ nothing by itself, that something was bought twice or left behind does.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from importlib import import_module
@@ -32,8 +33,9 @@ def without_intents(patch: pytest.MonkeyPatch) -> None:
     """The intent is decided on, but never stored."""
     record = Reconciler._record
 
-    async def forgetful(self: Any, body: Any, resource: Any, status: Any) -> Any:
-        return await record(self, body, resource, status.model_copy(update={"intent": None}))
+    async def forgetful(self: Any, body: Any, resource: Any, status: Any, **how: Any) -> Any:
+        without = status.model_copy(update={"intent": None})
+        return await record(self, body, resource, without, **how)
 
     patch.setattr(Reconciler, "_record", forgetful)
 
@@ -57,14 +59,9 @@ def without_a_look(patch: pytest.MonkeyPatch) -> None:
 
 def without_a_settle_window(patch: pytest.MonkeyPatch) -> None:
     """A look that finds nothing is believed at once."""
-    for name in (
-        "custom_model.registering",
-        "custom_model.importing",
-        "custom_model.deletion",
-        "deployment.creation",
-        "deployment.deletion",
-    ):
-        patch.setattr(import_module(f"{DOMAIN}.{name}"), "seconds_until_safe", lambda *_: 0.0)
+    for name, module in list(sys.modules.items()):
+        if name.startswith(f"{DOMAIN}.") and hasattr(module, "seconds_until_safe"):
+            patch.setattr(module, "seconds_until_safe", lambda *_: 0.0)
 
 
 def without_a_finalizer(patch: pytest.MonkeyPatch) -> None:

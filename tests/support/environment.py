@@ -223,15 +223,20 @@ class OperatorProcess:
                             break
         return self._port
 
-    def metrics(self) -> dict[str, float]:
-        """Every sample of `/metrics`, by its name with labels."""
-        text = httpx.get(f"http://127.0.0.1:{self.http_port()}/metrics").text
+    def metrics(self, *names: str) -> dict[str, float]:
+        """Samples of `/metrics`, all or those that are named, by their names with labels."""
+        url = f"http://127.0.0.1:{self.http_port()}/metrics"
+        text = httpx.get(url, params={"name[]": names}).text
         samples = (line.rpartition(" ") for line in text.splitlines() if line[:1] not in {"#", ""})
         return {name: float(value) for name, _, value in samples}
 
     def tail(self, lines: int = 40) -> str:
         """The end of the log."""
         return "\n".join(self.log.read_text().splitlines()[-lines:])
+
+    def crashes(self) -> list[str]:
+        """Lines of the log about a reconcile that failed as none is foreseen to: a defect."""
+        return [line for line in self.log.read_text().splitlines() if "reconcile crashed" in line]
 
     def kill(self) -> None:
         """kill -9, as a node that dies."""

@@ -12,7 +12,15 @@ KUBERNETES = {"kopf", "kubernetes", "aiohttp", "uvloop", "prometheus_client"}
 S3 = {"boto3", "botocore", "s3transfer"}
 HUB = {"huggingface_hub", "filelock", "fsspec"}
 COMPRESSOR = {"isal"}
-UNUSED = {"requests", "requests_oauthlib", "websocket", "google.auth", "IPython", "numpy"}
+UNUSED = {
+    "httpx._main",
+    "requests",
+    "requests_oauthlib",
+    "websocket",
+    "google.auth",
+    "IPython",
+    "numpy",
+}
 
 
 def loaded(command: str) -> set[str]:
@@ -29,7 +37,7 @@ def loaded(command: str) -> set[str]:
 @pytest.mark.parametrize(
     ("command", "needed", "spared"),
     [
-        ("run", {"kopf", "kubernetes", "httpx"}, {*S3, *HUB, *COMPRESSOR, *UNUSED}),
+        ("run", {"kopf", "kubernetes", "httpx"}, {*S3, *HUB, *COMPRESSOR, *UNUSED, "rich"}),
         ("archive", {"together_operator.archive"}, {*KUBERNETES, *S3, *HUB, *UNUSED, "pydantic"}),
         ("check", {"together_operator.archive.check"}, {*KUBERNETES, *S3, *HUB, *UNUSED}),
         ("status", set(), {"kopf", *S3, *HUB, *COMPRESSOR}),

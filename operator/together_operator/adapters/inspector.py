@@ -9,7 +9,7 @@ import asyncio
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
-from concurrent.futures import Executor
+from concurrent.futures import Executor, Future
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -70,12 +70,20 @@ class SourceInspector:
             if known is None:
                 known = self._remember(key, await self._strangers.run(look))
             return known
-        async with self._slots:
-            known = self._known(key)
-            if known is not None:
-                return known
-            loop = asyncio.get_running_loop()
-            return self._remember(key, await loop.run_in_executor(self._executor, look))
+        await self._slots.acquire()
+        known = self._known(key)
+        if known is not None:
+            self._slots.release()
+            return known
+        work = self._executor.submit(look)
+        # Nobody may wait for the look any more when it ends: until then it takes its memory.
+        work.add_done_callback(partial(self._free, asyncio.get_running_loop()))
+        found = await asyncio.wrap_future(work)
+        return self._remember(key, found)
+
+    def _free(self, loop: asyncio.AbstractEventLoop, _: Future[list[str]]) -> None:
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(self._slots.release)
 
     def _known(self, key: _Key) -> tuple[str, ...] | None:
         known = self._answers.get(key)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import math
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from kubernetes.aio import client
@@ -15,8 +18,27 @@ from together_operator.domain.archive_job import OWNER_LABEL, JobFacts, JobState
 
 JOB_NAME_LABEL = "batch.kubernetes.io/job-name"
 
+LOG_SECONDS = 3.0
+"""For one log. The API server asks the pod's node for it, which hangs where the node is lost: its
+pods count as running for minutes, and those that are being deleted until somebody removes the node.
+"""
+
+LOGS_AT_ONCE = 4
+"""Of the connections to Kubernetes that all share."""
+
+SILENT_SECONDS = 60.0
+"""Until a node is asked again that did not answer."""
 
 _JOBS = "/apis/batch/v1/namespaces/{namespace}/jobs"
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """The last line that a log had `at` that moment, if it could be read then."""
+
+    at: float
+    text: str | None
+    is_unread: bool
 
 
 class KubeJobs:
@@ -35,7 +57,9 @@ class KubeJobs:
         self._core = CoreV1(api)
         self._log_interval = log_interval
         self._clock = clock
-        self._lines: dict[str, tuple[float, str | None]] = {}
+        self._logs = asyncio.Semaphore(LOGS_AT_ONCE)
+        self._silent: dict[str, float] = {}
+        self._lines: dict[str, _Line] = {}
 
     async def find(self, namespace: str, owner_uid: str, name: str) -> JobFacts | None:
         """The Job `name` of that owner; without it, one of the owner's that still runs."""
@@ -78,23 +102,51 @@ class KubeJobs:
             pods = await self._core.pods(namespace, f"{JOB_NAME_LABEL}={name}")
         pods.sort(key=lambda pod: pod["metadata"].get("creationTimestamp") or "", reverse=True)
         running = next((p for p in pods if p.get("status", {}).get("phase") == "Running"), None)
-        line = await self._last_line(namespace, running) if running is not None else None
-        return archive_job.facts(job, pods, line)
+        if running is None:
+            return archive_job.facts(job, pods, None)
+        line = await self._last_line(namespace, running)
+        if line.is_unread:  # what it said before is no word of now
+            return archive_job.facts(job, pods, None, is_log_unread=True)
+        return archive_job.facts(job, pods, line.text)
 
-    async def _last_line(self, namespace: str, pod: Mapping[str, Any]) -> str | None:
+    async def _last_line(self, namespace: str, pod: Mapping[str, Any]) -> _Line:
         """The worker's latest line, read at most once in `log_interval`."""
         uid, now = pod["metadata"]["uid"], self._clock()
         known = self._lines.get(uid)
-        if known is not None and now - known[0] < self._log_interval:
-            return known[1]
-        try:
-            with translated():
-                text = await self._core.last_line(namespace, pod["metadata"]["name"], "archive")
-        except errors.RemoteError:
-            # Progress is a courtesy: a log that can't be read must not hold up the import.
-            text = ""
-        lines = text.strip().splitlines()
-        line = lines[-1] if lines else (known[1] if known is not None else None)
-        self._lines = {u: v for u, v in self._lines.items() if now - v[0] < 600}
-        self._lines[uid] = (now, line)
+        if known is not None and now - known.at < self._log_interval:
+            return known
+        if pod["metadata"].get("deletionTimestamp"):
+            return known or _Line(now, None, is_unread=True)
+        text = await self._log(namespace, pod)
+        lines = (text or "").strip().splitlines()
+        last = lines[-1] if lines else (known.text if known is not None else None)
+        self._lines = {u: v for u, v in self._lines.items() if now - v.at < 600}
+        self._lines[uid] = line = _Line(self._clock(), last, is_unread=text is None)
         return line
+
+    async def _log(self, namespace: str, pod: Mapping[str, Any]) -> str | None:
+        """The end of a pod's log; None if it can't be read.
+
+        Progress is a courtesy: it must hold up neither the import nor what others ask.
+        """
+        node = pod.get("spec", {}).get("nodeName", "")
+        try:
+            async with asyncio.timeout(LOG_SECONDS):
+                await self._logs.acquire()
+        except TimeoutError:
+            return None
+        try:
+            if self._clock() < self._silent.get(node, -math.inf):
+                return None
+            with translated():
+                async with asyncio.timeout(LOG_SECONDS):
+                    return await self._core.last_line(namespace, pod["metadata"]["name"], "archive")
+        except errors.Unavailable:
+            now = self._clock()
+            self._silent = {n: until for n, until in self._silent.items() if now < until}
+            self._silent[node] = now + SILENT_SECONDS
+            return None
+        except errors.RemoteError:
+            return None
+        finally:
+            self._logs.release()

@@ -165,7 +165,7 @@ class KubeSecrets:
         self._core = CoreV1(api)
 
     async def read(self, namespace: str, name: str) -> Mapping[str, SecretStr]:
-        """All keys of a Secret."""
+        """All keys of a Secret; a value that isn't text is told of when it is asked for."""
         try:
             with translated():
                 secret = await self._core.secret(namespace, name)
@@ -175,7 +175,7 @@ class KubeSecrets:
             message = "the operator may not read it (RBAC)"
             raise errors.SecretUnavailable(name, None, message) from None
         data = secret.get("data") or {}
-        return {key: _decoded(name, key, value) for key, value in data.items()}
+        return _SecretValues(name, data)
 
 
 class KubeConfigMaps:
@@ -227,11 +227,29 @@ def _is_owned(found: Mapping[str, Any], uid: str) -> bool:
     return any(owner["uid"] == uid for owner in owners)
 
 
-def _decoded(name: str, key: str, value: str) -> SecretStr:
-    try:
-        return SecretStr(base64.b64decode(value).decode())
-    except (binascii.Error, UnicodeDecodeError):
-        raise errors.SecretUnavailable(name, key, "the value is not text in UTF-8") from None
+class _SecretValues(Mapping[str, SecretStr]):
+    """A Secret's values, decoded when they are looked at: others may be binary.
+
+    Raises:
+        SecretUnavailable: the value that is asked for is not text.
+    """
+
+    def __init__(self, name: str, data: Mapping[str, str]) -> None:
+        self._name, self._data = name, data
+
+    def __getitem__(self, key: str) -> SecretStr:
+        value = self._data[key]
+        try:
+            return SecretStr(base64.b64decode(value).decode())
+        except (binascii.Error, UnicodeDecodeError):
+            problem = "the value is not text in UTF-8"
+            raise errors.SecretUnavailable(self._name, key, problem) from None
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._data)
+
+    def __len__(self) -> int:
+        return len(self._data)
 
 
 async def cluster_id(api: client.ApiClient) -> str:

@@ -1,7 +1,7 @@
 """One gate for all calls made with one API key.
 
 Calls pass when three things allow it: a token bucket (calls per second, with a burst), a bound on
-calls at the same time, and no pause that the remote asked for. The bound follows the remote:
+calls at the same time, and no pause after a 429. The bound follows the remote:
 a 429, a 5xx or a lost connection halves it and takes the burst away, successes let it grow back,
 so that an outage does not end in a herd.
 """
@@ -71,7 +71,7 @@ class RateLimiter:
         """Wait for a turn, and hold it while the call runs.
 
         Raises:
-            RateLimited: the remote asked for a pause longer than the limiter's patience.
+            RateLimited: after a 429 there is a pause longer than the limiter's patience.
         """
         await self._enter(priority)
         try:
@@ -91,15 +91,22 @@ class RateLimiter:
         self._tokens = min(self._tokens, 1.0)
 
     def refused(self, retry_after: float | None) -> float:
-        """The remote answered 429, and perhaps for how long (seconds); gives the pause."""
-        limits = self._limits
-        self._allowed = max(1.0, self._allowed / 2)
-        doubled = limits.first_pause * 2 ** min(self._refusals, 16)
-        self._refusals += 1
+        """The remote answered 429, and perhaps for how long (seconds); gives the pause.
+
+        Nothing is sent while a pause lasts: who is refused during one was sent before it, with
+        those that brought it about. So many calls at once are one refusal, not one each.
+        """
+        limits, now = self._limits, asyncio.get_running_loop().time()
+        left = self._paused_until - now
+        if left <= 0:
+            self._allowed = max(1.0, self._allowed / 2)
+            self._refusals += 1
+        elif retry_after is None:
+            return left
+        doubled = limits.first_pause * 2 ** min(self._refusals - 1, 16)
         seconds = doubled if retry_after is None else max(0.0, retry_after)
         seconds = min(seconds, limits.longest_pause)
         seconds += self._jitter() * min(seconds / 4, 5.0)
-        now = asyncio.get_running_loop().time()
         self._paused_until = max(self._paused_until, now + seconds)
         self._tokens = min(self._tokens, 1.0)
         if self._paused_until - now > limits.patience:
@@ -173,5 +180,5 @@ class RateLimiter:
 
 
 def _asked_to_wait(pause: float) -> RateLimited:
-    message = f"Together asked for a pause of {pause:.0f} more seconds"
+    message = f"Together limits the rate of calls: the next one goes in {pause:.0f} seconds"
     return RateLimited(message, retry_after=pause)

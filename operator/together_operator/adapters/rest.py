@@ -7,13 +7,13 @@ the CPU of a start, and a tenth of that of a burst, for bodies that the API serv
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any, Literal
 from urllib.parse import quote, urlencode
 
 from kubernetes.aio import client
 from kubernetes.aio.client.exceptions import ApiException
+from pydantic_core import from_json
 
 TIMEOUT = 30
 """Seconds for one request; the API server's own limit for a write is 34."""
@@ -43,7 +43,7 @@ class KubeRest:
         accept: str = JSON,
     ) -> Any:
         """The JSON of a successful answer. `names` fill the path, each quoted; a PATCH merges."""
-        return json.loads(await self._send(method, path, names, query, body, accept))
+        return from_json(await self._send(method, path, names, query, body, accept))
 
     async def text(self, path: str, names: Mapping[str, str], *, query: Mapping[str, str]) -> str:
         """What a successful GET answers, as it is: a log."""

@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 STRANGERS_AT_ONCE = 8
-"""Calls to endpoints that users name: half as many as there are reconciles at once."""
+"""Calls to endpoints that users name. There may be many more reconciles at once: those whose turn
+does not come within `PATIENCE` come back later, so that slow endpoints never hold all workers.
+"""
 
 PATIENCE = 10.0
 """Seconds that such a call waits for its turn."""
@@ -79,13 +81,22 @@ class S3Archives:
         return await self._run(location, lambda s3: s3.list_prefix(location, uri, credentials))
 
     async def delete_archives(
-        self, location: S3Location, folder: str, credentials: Credentials
+        self,
+        location: S3Location,
+        folder: str,
+        credentials: Credentials,
+        *,
+        keep_whole: bool = False,
     ) -> None:
         """Delete archives in a folder of ours, abort unfinished ones, and see that all are gone.
 
-        Raises as `head`; Unavailable where one is still there.
+        With `keep_whole` only the unfinished ones. Raises as `head`, NotFound where there is no
+        such bucket; Unavailable where one is still there.
         """
-        await self._run(location, lambda s3: s3.delete_archives(location, folder, credentials))
+        await self._run(
+            location,
+            lambda s3: s3.delete_archives(location, folder, credentials, keep_whole=keep_whole),
+        )
 
     async def presign(
         self, location: S3Location, uri: str, credentials: Credentials, seconds: int

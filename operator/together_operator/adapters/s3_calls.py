@@ -134,18 +134,29 @@ class S3Calls:
             size_bytes=sum(item["Size"] for item in found),
         )
 
-    def delete_archives(self, location: S3Location, folder: str, credentials: Credentials) -> None:
+    def delete_archives(
+        self,
+        location: S3Location,
+        folder: str,
+        credentials: Credentials,
+        *,
+        keep_whole: bool = False,
+    ) -> None:
         """Delete what carries the name of an archive of ours, directly in the folder."""
         bucket, prefix = _bucket_and_key(folder)
         with translated(folder):
             identity = self._clients.identity(location, credentials)
             client = self._clients.client(identity, location, bucket)
-            for key in _archives(client, bucket, prefix):
-                client.delete_object(Bucket=bucket, Key=key)
-            for key, upload in _unfinished(client, bucket, prefix):
-                client.abort_multipart_upload(Bucket=bucket, Key=key, UploadId=upload)
-            left = [*_archives(client, bucket, prefix), *_unfinished(client, bucket, prefix)]
-        if left:
+            found = _archives(client, bucket, prefix)
+            for key in _going(found, keep_whole=keep_whole):
+                with _gone_is_fine():
+                    client.delete_object(Bucket=bucket, Key=key)
+            for key, upload in _unfinished(client, bucket, prefix, found):
+                with _gone_is_fine():
+                    client.abort_multipart_upload(Bucket=bucket, Key=key, UploadId=upload)
+            left = _going(_archives(client, bucket, prefix), keep_whole=keep_whole)
+            unfinished = _unfinished(client, bucket, prefix, found)
+        if left or unfinished:
             raise errors.Unavailable(f"{folder}: something that was deleted is still there")
 
     def presign(
@@ -205,17 +216,44 @@ what lies beside it while it is made (see `archive.destinations.s3_notes`).
 """
 
 
+_SUFFIXES = (".zip", ".tar", ".tar.gz")
+
+
 def _archives(client: S3Client, bucket: str, prefix: str) -> list[str]:
     pages = client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
     keys = [item["Key"] for page in pages for item in page.get("Contents", [])]
     return [key for key in keys if _is_ours(key, prefix)]
 
 
-def _unfinished(client: S3Client, bucket: str, prefix: str) -> list[tuple[str, str]]:
-    """Key and id of multipart uploads."""
-    pages = client.get_paginator("list_multipart_uploads").paginate(Bucket=bucket, Prefix=prefix)
-    found = [(u["Key"], u["UploadId"]) for page in pages for u in page.get("Uploads", [])]
+def _going(keys: list[str], *, keep_whole: bool) -> list[str]:
+    """All of them, or only what lies beside archives that are not whole yet."""
+    return [key for key in keys if not (keep_whole and key.endswith(_SUFFIXES))]
+
+
+def _unfinished(
+    client: S3Client, bucket: str, prefix: str, archives: list[str]
+) -> list[tuple[str, str]]:
+    """Key and id of multipart uploads below a prefix.
+
+    MinIO takes the prefix for a whole key, so the keys of archives that were there are asked for.
+    """
+    found: dict[tuple[str, str], None] = {}
+    for asked in dict.fromkeys([prefix, *(key.removesuffix(".upload") for key in archives)]):
+        pages = client.get_paginator("list_multipart_uploads").paginate(Bucket=bucket, Prefix=asked)
+        found |= {
+            (u["Key"], u["UploadId"]): None for page in pages for u in page.get("Uploads", [])
+        }
     return [upload for upload in found if _is_ours(upload[0], prefix)]
+
+
+@contextmanager
+def _gone_is_fine() -> Iterator[None]:
+    """For a deletion, after which it is seen what is left: somebody else was faster."""
+    try:
+        yield
+    except ClientError as error:
+        if _status(error) != 404:
+            raise
 
 
 def _is_ours(key: str, prefix: str) -> bool:

@@ -17,7 +17,9 @@ from together_operator.domain import errors
 T = TypeVar("T")
 
 DEADLINE = 120.0
-"""Seconds for a call; the looks themselves have bounds of a minute."""
+"""Seconds for a call, however many requests it makes. The looks have bounds of their own for what
+they read (`archive.s3_guard`, `archive.check.remote`: one or two minutes), none for headers.
+"""
 
 
 class Strangers:

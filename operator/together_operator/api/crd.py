@@ -2,7 +2,7 @@
 
 pydantic's own JSON schema is turned into the structural OpenAPI v3 schema that Kubernetes asks
 for: references are inlined, titles and nulls go away (an absent field is null enough), and every
-field must be described. Development only: the operator never imports this.
+field must be described. The operator never imports this: only `make crds` and `plan` do.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What a pydantic model says about its CRD beyond types: CEL rules, printer columns, names.
 
-Kept apart from the generator (`crd.py`), which only `make crds` needs.
+Kept apart from the generator (`crd.py`), which only `make crds` and `plan` need.
 """
 
 from __future__ import annotations

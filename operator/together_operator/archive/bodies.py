@@ -53,10 +53,10 @@ class BulkBody:
                 yield block
                 self._report(count)
 
-    def read_only(self) -> int:
+    def read_only(self, progress: Progress) -> int:
         """Read to the end without sending; returns the CRC-32."""
-        for _block in self.blocks():
-            pass
+        for block in self.blocks():
+            progress.read_only(len(block))
         assert self.crc is not None
         return self.crc
 

@@ -1,7 +1,7 @@
 """CRC-32 of files that are read in pieces, out of order, by several threads."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from isal import isal_zlib
 
@@ -23,14 +23,18 @@ class MismatchError(Exception):
 
 
 class FileChecksums:
-    """Collects the CRC-32 of ranges and gives out that of a file once its ranges cover it."""
+    """Collects the CRC-32 of ranges and gives out that of a file once its ranges cover it.
 
-    def __init__(self, sizes: list[int]) -> None:
+    `unverified` are files whose source promises a hash, which `verified` says was found.
+    """
+
+    def __init__(self, sizes: list[int], unverified: Iterable[int] = ()) -> None:
         self._sizes = sizes
         self._ranges: list[dict[int, tuple[int, int]]] = [{} for _ in sizes]
         self._missing = list(sizes)
         self._done: dict[int, int] = {index: 0 for index, size in enumerate(sizes) if not size}
         self._expected: dict[int, int] = {}
+        self._unverified = set(unverified)
         self._changed = threading.Condition()
         self._abandoned = False
 
@@ -59,6 +63,12 @@ class FileChecksums:
             self._expected[index] = crc
             self._changed.notify_all()
 
+    def verified(self, index: int) -> None:
+        """The file is what its source promises."""
+        with self._changed:
+            self._unverified.discard(index)
+            self._changed.notify_all()
+
     def wait(self, index: int) -> int:
         """The file's CRC-32, as soon as it is known. Raises `AbandonedError`."""
         with self._changed:
@@ -70,6 +80,15 @@ class FileChecksums:
             if index in self._expected:
                 return self._expected[index]
             raise AbandonedError
+
+    def wait_verified(self, index: int) -> None:
+        """Until the file is known to be what its source promises. Raises `AbandonedError`."""
+        if index not in self._unverified:
+            return
+        with self._changed:
+            self._changed.wait_for(lambda: self._abandoned or index not in self._unverified)
+            if index in self._unverified:
+                raise AbandonedError
 
     def abandon(self) -> None:
         """Wake everyone who waits; nothing more will come."""

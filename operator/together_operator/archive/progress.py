@@ -14,7 +14,9 @@ _WINDOW_SECONDS = 15.0
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """`done_bytes` of `total_bytes` of the archive; the rate over the last 15 s."""
+    """`done_bytes` of `total_bytes` of the archive; the rate over the last 15 s, which also counts
+    what is read again. None of that is left to be done, so `eta_seconds` goes without it.
+    """
 
     stage: str
     done_bytes: int
@@ -35,7 +37,10 @@ class Snapshot:
 
 
 class Progress:
-    """Counts archive bytes that are safe at the destination, and those on their way there."""
+    """Counts archive bytes that are safe at the destination, those on their way there, and those
+    that are only read: a run that goes on after another may read for an hour before it sends, and
+    who looks on has to tell it from one that is stuck.
+    """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -43,7 +48,8 @@ class Progress:
         self._shown = 0
         self._done = 0
         self._in_flight = 0
-        self._samples: deque[tuple[float, int]] = deque()
+        self._read = 0
+        self._samples: deque[tuple[float, int, int]] = deque()
         self.stage = "Listing"
         self.total = 0
         self.sent = 0
@@ -54,12 +60,17 @@ class Progress:
         with self._lock:
             self.stage, self.total, self._done = stage, total, done
             self._samples.clear()
-            self._samples.append((self._clock(), done))
+            self._samples.append((self._clock(), done, self._read))
 
     def moving(self, count: int) -> None:
         """`count` more bytes of a part went out; negative when a try is given up."""
         with self._lock:
             self._in_flight += count
+
+    def read_only(self, count: int) -> None:
+        """`count` bytes were read and not sent, for a checksum or a hash."""
+        with self._lock:
+            self._read += count
 
     def sent_part(self, size: int) -> None:
         with self._lock:
@@ -87,13 +98,14 @@ class Progress:
         with self._lock:
             now = self._clock()
             self._shown = max(self._shown, min(self._done + self._in_flight, self.total))
-            self._samples.append((now, self._shown))
+            self._samples.append((now, self._shown, self._read))
             while len(self._samples) > 2 and now - self._samples[0][0] > _WINDOW_SECONDS:
                 self._samples.popleft()
-            since, before = self._samples[0]
-            rate = (self._shown - before) / (now - since) if now > since else 0.0
+            since, shown_before, read_before = self._samples[0]
+            seconds, moved = now - since, self._shown - shown_before
+            rate = (moved + self._read - read_before) / seconds if seconds > 0 else 0.0
             left = self.total - self._shown
-            eta = round(left / rate) if rate > 0 else None
+            eta = round(left * seconds / moved) if seconds > 0 and moved > 0 else None
             return Snapshot(self.stage, self._shown, self.total, round(rate), eta)
 
 

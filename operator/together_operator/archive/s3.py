@@ -79,7 +79,8 @@ def make_client(
     sign_payload: bool = False,
     connections: int = 32,
 ) -> "S3Client":
-    """A client with credentials from `environ`, whose names may carry `prefix` (`SOURCE_`).
+    """A client with settings from `environ`, whose names may carry `prefix` (`SOURCE_`,
+    `DESTINATION_`); an endpoint or a region without it counts where none with it is set.
 
     `sign_payload`: sign the SHA-256 of each body, which reads it twice. Without explicit keys the
     usual chain decides (profile, web identity, instance). Where the operator restricts addresses,
@@ -99,14 +100,13 @@ def make_client(
     key, secret = setting("AWS_ACCESS_KEY_ID"), setting("AWS_SECRET_ACCESS_KEY")
     if key and secret:
         session.set_credentials(key, secret, setting("AWS_SESSION_TOKEN"))
-    region = (
-        region
-        or setting("AWS_REGION")
-        or setting("AWS_DEFAULT_REGION")
-        or configured
-        or "us-east-1"
-    )
-    endpoint_url = endpoint_url or setting("AWS_ENDPOINT_URL_S3") or setting("AWS_ENDPOINT_URL")
+
+    def either(*names: str) -> str | None:
+        values = (environ.get(f"{p}{name}") for p in dict.fromkeys((prefix, "")) for name in names)
+        return next(filter(None, values), None)
+
+    region = region or either("AWS_REGION", "AWS_DEFAULT_REGION") or configured or "us-east-1"
+    endpoint_url = endpoint_url or either("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
     config = Config(
         signature_version="s3v4",
         s3={
@@ -174,6 +174,13 @@ def translate(error: Exception, doing: str, *, source: bool) -> ArchiveError:
     raise error
 
 
+_BUSY = {"SlowDown", "RequestTimeout", "Throttling", "TooManyRequests"}
+
+
+def _is_busy(status: int) -> bool:
+    return status >= 500 or status in (408, 429)
+
+
 def _translate_response(code: str, error: ClientError, doing: str, *, source: bool) -> ArchiveError:
     status = error_status(error)
     if code in _FORBIDDEN or status in (401, 403):
@@ -185,7 +192,7 @@ def _translate_response(code: str, error: ClientError, doing: str, *, source: bo
         return kind(f"{doing}: {code}; check the bucket's name and its region")
     if code in _GONE and source:
         return SourceChanged(f"{doing}: {code}; the object changed or is gone, run again")
-    if status >= 500 or code in {"SlowDown", "RequestTimeout", "Throttling", "TooManyRequests"}:
+    if _is_busy(status) or code in _BUSY:
         return TemporaryFailure(f"{doing}: {code}; the store is busy, run again")
     if source:
         return SourceUnacceptable(f"{doing}: {code}")
@@ -216,6 +223,10 @@ def read_first_byte(url: str, uri: str) -> None:
         raise TemporaryFailure(
             f"{uri}: reading it back failed ({type(error).__name__}); run again"
         ) from None
+    if _is_busy(answer.status_code):
+        raise TemporaryFailure(
+            f"{uri}: reading it back failed ({answer.status_code}); the store is busy, run again"
+        )
     if answer.status_code not in (200, 206) or len(content) != 1:
         raise PermissionRefused(
             f"{uri}: a presigned URL answers {answer.status_code}; these credentials need "

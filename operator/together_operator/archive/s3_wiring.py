@@ -5,6 +5,7 @@ Imported only when S3 is meant: botocore takes a third of a second.
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from typing import TYPE_CHECKING
 
 from together_operator.archive.destinations.s3_notes import archive_key
 from together_operator.archive.destinations.s3_upload import S3Object
@@ -15,7 +16,10 @@ from together_operator.archive.sources import Source
 from together_operator.archive.sources.opening import StoreOptions
 from together_operator.archive.sources.s3 import S3Source
 
-_SOURCE = "SOURCE_"
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+_SOURCE, _DESTINATION = "SOURCE_", "DESTINATION_"
 
 
 def open_prefix(
@@ -46,6 +50,20 @@ def open_prefix(
     return S3Source(client, location, _own_archives(location, target))
 
 
+def destination_client(
+    options: StoreOptions, environ: Mapping[str, str]
+) -> Callable[..., "S3Client"]:
+    """Makes clients of the destination; its settings in `environ` may begin with `DESTINATION_`."""
+    own = any(name.startswith(f"{_DESTINATION}AWS_") for name in environ)
+    return partial(
+        make_client,
+        environ,
+        endpoint_url=options.endpoint_url,
+        region=options.region,
+        prefix=_DESTINATION if own else "",
+    )
+
+
 def open_destination(
     target: S3Location,
     source: Source,
@@ -54,7 +72,7 @@ def open_destination(
     environ: Mapping[str, str],
 ) -> S3Object:
     """A prefix becomes a key below it, derived from the source and the plan."""
-    make = partial(make_client, environ, endpoint_url=options.endpoint_url, region=options.region)
+    make = destination_client(options, environ)
     client = make()
     stale_prefix = None
     if target.is_prefix:

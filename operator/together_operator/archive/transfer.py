@@ -1,12 +1,12 @@
 """Moves every part of a plan to an upload.
 
-A zip header carries the CRC-32 of a file that stands behind it, so work goes from the archive's end
-to its beginning: what a part waits for has always been started before it, and no number of workers
-can block one another. Bulk parts and mixed parts have pools of their own, because a mixed part sits
-in memory and may wait for bulk parts.
+A zip header carries the CRC-32 of a file that stands behind it, and no header goes out before its
+file was found to have the hash that the source promises, if it does. So work goes from the
+archive's end to its beginning: what a part waits for has always been started before it, and no
+number of workers can block one another. Bulk parts and mixed parts have pools of their own, because
+a mixed part sits in memory and may wait for bulk parts.
 """
 
-import contextlib
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
@@ -24,7 +24,7 @@ from together_operator.archive.checksums import (
 from together_operator.archive.destinations import Upload
 from together_operator.archive.errors import CorruptedError, StoppedError
 from together_operator.archive.layout import Part
-from together_operator.archive.plan import FileRange, Plan, render
+from together_operator.archive.plan import FileRange, Header, Plan, render
 from together_operator.archive.progress import Progress
 from together_operator.archive.sources import Source
 
@@ -53,7 +53,14 @@ class Transfer:
         self._concurrency = concurrency
         self._stop = stop
         self._failed = threading.Event()
-        self._checksums = FileChecksums([entry.size for entry in plan.entries])
+        self._checksums = FileChecksums(
+            [entry.size for entry in plan.entries],
+            unverified=[
+                index
+                for index, entry in enumerate(plan.entries)
+                if entry.size and FileHash.is_promised(entry.identity)
+            ],
+        )
         self._part_crcs: dict[int, int] = {}
         self._bulk_files = {part.bulk.index for part in upload.layout if part.bulk is not None}
 
@@ -107,8 +114,10 @@ class Transfer:
         if self._stop.is_set() or self._failed.is_set():
             self._checksums.abandon()
             return
-        with contextlib.suppress(AbandonedError):
+        try:
             job()
+        except AbandonedError:
+            self._checksums.abandon()  # somebody may wait for what this job was to find out
 
     def _move_bulk(self, part: Part, bulk: FileRange) -> None:
         present = self._upload.present.get(part.number)
@@ -141,8 +150,8 @@ class Transfer:
     def _stream_hashed(self, parts: Sequence[Part]) -> None:
         """All parts of one file in order, its promised hash computed on the way.
 
-        A header is sent only after its file was verified, so a header that is there already says
-        that the file need not be read again.
+        A header is sent only after its file was verified (see `_send_mixed`), so a header that is
+        there already says that the file need not be read again.
         """
         first = parts[0].bulk
         assert first is not None
@@ -150,20 +159,26 @@ class Transfer:
         header = next(part for part in self._upload.layout if part.stop > self._plan.offsets[index])
         verified = header.number in self._upload.present
         file_hash = FileHash(entry.identity, entry.size)
-        if not verified and first.offset:
-            head = BulkBody(
-                self._source,
-                self._plan,
-                FileRange(index, 0, first.offset),
-                watch=file_hash.update,
-            )
-            head.read_only()
+        # Head and tail travel in mixed parts; the hash wants them in their place.
+        bulk_stop = first.offset + sum(part.size for part in parts)
+        if not verified:
+            self._hash(FileRange(index, 0, first.offset), file_hash)
         for part in parts:
             if self._stop.is_set() or self._failed.is_set():
                 raise AbandonedError
             self._move_hashed(part, None if verified else file_hash)
-        if not verified and not file_hash.matches():
-            raise _corrupted(entry.name)
+        if not verified:
+            self._hash(FileRange(index, bulk_stop, entry.size - bulk_stop), file_hash)
+            if not file_hash.matches():
+                raise _corrupted(entry.name)
+        self._checksums.verified(index)
+
+    def _hash(self, piece: FileRange, file_hash: FileHash) -> None:
+        """Feed it a range that this part of the work doesn't send."""
+        if piece.length:
+            BulkBody(self._source, self._plan, piece, watch=file_hash.update).read_only(
+                self._progress
+            )
 
     def _move_hashed(self, part: Part, file_hash: FileHash | None) -> None:
         bulk = part.bulk
@@ -175,13 +190,13 @@ class Transfer:
             self._stream(part, bulk, body)
         elif file_hash is not None:
             body = BulkBody(self._source, self._plan, bulk, watch=watch)
-            self._learn(part, bulk, body.read_only())
+            self._learn(part, bulk, body.read_only(self._progress))
         else:
             self._learn_present(part, bulk, present.crc)
 
     def _learn_present(self, part: Part, bulk: FileRange, crc: int | None) -> None:
         if crc is None and self._plan.format.needs_crc:
-            crc = BulkBody(self._source, self._plan, bulk).read_only()
+            crc = BulkBody(self._source, self._plan, bulk).read_only(self._progress)
         if crc is not None:
             self._learn(part, bulk, crc)
 
@@ -201,21 +216,25 @@ class Transfer:
     def _read_files(self, part: Part) -> bytearray:
         """The file ranges of a mixed part end to end, their checksums learnt."""
         present = part.number in self._upload.present
-        if present and not self._plan.format.needs_crc:
-            return bytearray()
         pieces = [
             piece
             for piece in self._plan.pieces(part.start, part.stop)
             if isinstance(piece, FileRange)
         ]
+        if present:
+            self._trust(pieces)
+            if not self._plan.format.needs_crc:
+                return bytearray()
         out = bytearray(sum(piece.length for piece in pieces))
         rest = memoryview(out)
         for piece in pieces:
             data, rest = rest[: piece.length], rest[piece.length :]
             self._read_exactly(piece, data)
             self._add(piece, crc32(data))
-            if not present:
-                self._verify_small(piece, data)
+            if present:
+                self._progress.read_only(piece.length)
+            else:
+                self._verify(piece, data)
         return out
 
     def _read_exactly(self, piece: FileRange, into: memoryview) -> None:
@@ -225,25 +244,33 @@ class Transfer:
             while count := reader.readinto(into[position:]):
                 position += count
 
-    def _verify_small(self, piece: FileRange, data: memoryview) -> None:
+    def _begins_mixed_file(self, piece: FileRange) -> bool:
+        """Whether it begins a file without bulk parts, which nobody else hashes."""
+        return not piece.offset and piece.index not in self._bulk_files
+
+    def _trust(self, pieces: Sequence[FileRange]) -> None:
+        """A part is sent only after the files that it begins were verified."""
+        for piece in pieces:
+            if self._begins_mixed_file(piece):
+                self._checksums.verified(piece.index)
+
+    def _verify(self, piece: FileRange, data: memoryview) -> None:
         entry = self._plan.entries[piece.index]
-        if (
-            piece.offset
-            or piece.index in self._bulk_files
-            or not FileHash.is_promised(entry.identity)
-        ):
+        if not self._begins_mixed_file(piece) or not FileHash.is_promised(entry.identity):
             return
         file_hash = FileHash(entry.identity, entry.size)
         file_hash.update(data)
-        if piece.length < entry.size:
-            rest = FileRange(piece.index, piece.length, entry.size - piece.length)
-            BulkBody(self._source, self._plan, rest, watch=file_hash.update).read_only()
+        self._hash(FileRange(piece.index, piece.length, entry.size - piece.length), file_hash)
         if not file_hash.matches():
             raise _corrupted(entry.name)
+        self._checksums.verified(piece.index)
 
     def _send_mixed(self, part: Part, files: bytearray) -> None:
         if part.number in self._upload.present:
             return
+        for piece in self._plan.pieces(part.start, part.stop):
+            if isinstance(piece, Header):
+                self._checksums.wait_verified(piece.index)
         body = BufferBody(
             render(self._plan, part.start, part.stop, crcs=self._checksums.wait, files=files)
         )

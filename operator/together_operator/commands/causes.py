@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from together_operator.domain.names import DEFAULT_LEASE, LEASE_LABELS
+
 Body = Mapping[str, Any]
 
 LEASE_GRACE = timedelta(seconds=60)
@@ -38,6 +40,7 @@ class Seen:
         events: of those Jobs and pods, the newest first.
         lease: the operator's; None when it was not found or may not be read.
         lease_known: whether it was looked for and could be read.
+        lease_name: by which it was looked for; None: by its label and its default name.
     """
 
     subject: Body
@@ -49,6 +52,7 @@ class Seen:
     events: Sequence[Body] = ()
     lease: Body | None = None
     lease_known: bool = True
+    lease_name: str | None = None
 
 
 def causes(seen: Seen) -> list[Cause]:
@@ -221,12 +225,7 @@ def _of_the_operator(seen: Seen) -> Cause | None:
     if not seen.lease_known:
         return None
     if seen.lease is None:
-        return Cause(
-            "operator",
-            "NotRunning",
-            "There is no Lease of an operator in this cluster: none has been started",
-            "Start it: together-operator run.",
-        )
+        return _without_lease(seen.lease_name)
     spec = seen.lease.get("spec") or {}
     renewed = spec.get("renewTime")
     last = datetime.fromisoformat(renewed) if isinstance(renewed, str) else renewed
@@ -238,6 +237,22 @@ def _of_the_operator(seen: Seen) -> Cause | None:
         "NotRunning",
         f"Its Lease {_place(seen.lease)} was renewed last at {when}",
         "Start it, and look at its log.",
+    )
+
+
+def _without_lease(name: str | None) -> Cause:
+    """What is known then: an operator may run, whose Lease has another name."""
+    if name is not None:
+        sought = f"called {name}"
+    else:
+        [(label, value)] = LEASE_LABELS.items()
+        sought = f"with the label {label}={value}, and none called {DEFAULT_LEASE}"
+    return Cause(
+        "operator",
+        "NotFound",
+        f"There is no Lease {sought} in this cluster",
+        "Start the operator (together-operator run), or name the Lease of the one that runs "
+        "(--lease).",
     )
 
 

@@ -29,7 +29,7 @@ class Where:
 
 
 def where_options(command: F) -> F:
-    """`--kubeconfig`, `--context` and `--namespace`, handed on as `where`."""
+    """`--kubeconfig`, `--context` and `--namespace`, as `Where` takes them."""
     for option in (
         click.option("-n", "--namespace", help="Namespace; default: the context's."),
         click.option("--context", help="Context of the kubeconfig."),
@@ -37,6 +37,11 @@ def where_options(command: F) -> F:
     ):
         command = option(command)
     return command
+
+
+everywhere_option = click.option(
+    "-A", "--all-namespaces", "everywhere", is_flag=True, help="All namespaces."
+)
 
 
 class Cluster:
@@ -71,10 +76,10 @@ class Cluster:
 
         return await KubeObjects(self.api, PLURALS[kind]).get(Key(namespace, name))
 
-    async def admitted(self, kind: str, body: Body) -> dict[str, Any]:
+    async def admitted(self, kind: str, body: Body) -> dict[str, Any] | None:
         """The object with its defaults, as the API server would admit it; nothing is stored.
 
-        Where the CRD or the namespace is not there, or may not be asked, it is as it was.
+        None: the CRD or the namespace is not there, or may not be asked.
 
         Raises:
             Rejected: the object is not valid; the message names field, problem and remedy.
@@ -109,7 +114,7 @@ class Cluster:
                     **dry,
                 )
         except (errors.NotFound, errors.Forbidden):
-            return dict(body)
+            return None
         return {**body, "spec": answer["spec"]}
 
 
@@ -121,17 +126,13 @@ async def connected(where: Where) -> AsyncIterator[Cluster]:
         click.ClickException: there is no kubeconfig that says where it is.
     """
     from kubernetes.aio import client
-    from kubernetes.aio import config as kube_config
+
+    from together_operator.config import ConfigError
+    from together_operator.shell.connection import load_file
 
     try:
-        await kube_config.load_kube_config(  # type: ignore[no-untyped-call]
-            config_file=where.kubeconfig, context=where.context
-        )
-        _, active = kube_config.list_kube_config_contexts(  # type: ignore[no-untyped-call]
-            config_file=where.kubeconfig
-        )
-    except (kube_config.ConfigException, OSError) as error:
+        of_context = await load_file(where.kubeconfig, where.context)
+    except ConfigError as error:
         raise click.ClickException(f"No cluster: {error}") from None
-    namespace = where.namespace or (active or {}).get("context", {}).get("namespace") or "default"
     async with client.ApiClient() as api:
-        yield Cluster(api, namespace)
+        yield Cluster(api, where.namespace or of_context or "default")

@@ -9,8 +9,8 @@ from typing import Any
 
 import click
 
-from together_operator.commands.cluster import Where, connected, where_options
-from together_operator.commands.output import document, output_option, table
+from together_operator.commands.cluster import Where, connected, everywhere_option, where_options
+from together_operator.commands.output import amount, document, output_option, table
 from together_operator.domain.errors import OperatorError
 
 Body = Mapping[str, Any]
@@ -26,10 +26,12 @@ HOURS = {"hour": 1, "day": 24, "month": 730}
     show_default=True,
     help="What to add up.",
 )
+@everywhere_option
 @where_options
 @output_option
 def cost_command(
     by: str,
+    everywhere: bool,
     namespace: str | None,
     context: str | None,
     kubeconfig: str | None,
@@ -37,10 +39,11 @@ def cost_command(
 ) -> None:
     """Show what deployments cost in an hour, a day and a month, if they go on as they are.
 
-    List prices of the replicas that were asked for; what Together bills is on its invoice.
+    Those of a namespace, or of all of them. List prices of the replicas that were asked for; what
+    Together bills is on its invoice.
     """
     try:
-        bodies = asyncio.run(_deployments(Where(kubeconfig, context, namespace)))
+        bodies = asyncio.run(_deployments(Where(kubeconfig, context, namespace), everywhere))
     except OperatorError as error:
         raise click.ClickException(str(error)) from None
     lines = costs(bodies, by)
@@ -48,15 +51,24 @@ def cost_command(
         document(lines, output)
         return
     rows = [
-        [e["namespace"], e.get("name", ""), str(e["replicas"]), *(e[span] for span in HOURS)]
+        [e["namespace"], e.get("name", ""), str(e["replicas"]), *_spans(e)]
         for e in [*lines, _sum(lines)]
     ]
     table(("NAMESPACE", "OBJECT", "REPLICAS", "$/HOUR", "$/DAY", "$/MONTH"), rows, (2, 3, 4, 5))
+    unpriced = sum(line["unpriced"] for line in lines)
+    if unpriced:
+        what = "1 deployment has" if unpriced == 1 else f"{unpriced} deployments have"
+        click.echo(f"note: {what} no known price and count as nothing in sums", err=True)
 
 
-async def _deployments(where: Where) -> list[Body]:
+def _spans(line: Mapping[str, Any]) -> list[str]:
+    is_unknown = line["unpriced"] and not Decimal(line["hour"])
+    return ["unknown" if is_unknown else line[span] for span in HOURS]
+
+
+async def _deployments(where: Where, everywhere: bool) -> list[Body]:
     async with connected(where) as cluster:
-        return await cluster.objects("ModelDeployment", where.namespace)
+        return await cluster.objects("ModelDeployment", None if everywhere else cluster.namespace)
 
 
 def costs(bodies: Sequence[Body], by: str) -> list[dict[str, Any]]:
@@ -67,13 +79,13 @@ def costs(bodies: Sequence[Body], by: str) -> list[dict[str, Any]]:
     found: dict[tuple[str, str], dict[str, Any]] = {}
     for body in bodies:
         metadata, status = body["metadata"], body.get("status") or {}
-        price = (status.get("cost") or {}).get("perHour")
+        price = amount((status.get("cost") or {}).get("perHour"))
         name = f"modeldeployment/{metadata['name']}" if by == "object" else ""
         key = (metadata["namespace"], name)
         seen = found.setdefault(key, {"replicas": 0, "hour": Decimal(0), "unpriced": 0})
         replicas = status.get("replicas") or 0
         seen["replicas"] += replicas
-        seen["hour"] += Decimal(price or 0)
+        seen["hour"] += price or 0
         seen["unpriced"] += price is None and replicas > 0
     ordered = sorted(found.items(), key=lambda item: (-item[1]["hour"], item[0]))
     return [
@@ -92,5 +104,6 @@ def _sum(lines: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return {
         "namespace": "total",
         "replicas": sum(line["replicas"] for line in lines),
+        "unpriced": sum(line["unpriced"] for line in lines),
         **{span: f"{sum(Decimal(line[span]) for line in lines):.2f}" for span in HOURS},
     }

@@ -39,6 +39,10 @@ def export_command(namespace: str | None, output: str) -> None:
     if output == "json":
         items = [manifest for _, manifest in exported.manifests]
         document({"apiVersion": "v1", "kind": "List", "items": items}, output)
+        for comments, manifest in exported.manifests:  # JSON has no place for them
+            for comment in comments:
+                what = f"{manifest['kind']} {manifest['metadata']['name']}"
+                click.echo(f"{what}: {comment}", err=True)
     else:
         _print(exported)
     for reason in exported.left_out:
@@ -59,10 +63,10 @@ async def _found() -> Found:
     from together_operator.adapters.together_v2 import connections
 
     config = load()
-    if config.api_key is None:
+    if config.own_key is None:
         raise click.ClickException("No Together API key: set TOGETHER_API_KEY")
     async with connections() as http:
-        provider = connector(config, http)(config.api_key)
+        provider = connector(config, http)(config.own_key())
         models = await provider.list_models()
         endpoints = await provider.list_endpoints()
         return Found(
@@ -75,11 +79,12 @@ async def _found() -> Found:
         )
 
 
-async def _deployable(provider: ModelProvider, models: Sequence[Model]) -> frozenset[str]:
-    """Ids of models with a validated revision."""
-    revisions = [await provider.list_revisions(model.id) for model in models]
-    return frozenset(
-        model.id
-        for model, found in zip(models, revisions, strict=True)
-        if any(revision.validation == "SUCCESS" for revision in found)
-    )
+async def _deployable(provider: ModelProvider, models: Sequence[Model]) -> dict[str, str]:
+    """The newest validated revision of each model that has one."""
+    found = {}
+    for model in models:
+        revisions = await provider.list_revisions(model.id)
+        validated = [revision.id for revision in revisions if revision.validation == "SUCCESS"]
+        if validated:
+            found[model.id] = validated[0]
+    return found

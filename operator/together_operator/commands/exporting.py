@@ -9,6 +9,8 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from together_operator.api.v1alpha1 import GROUP, VERSION
+from together_operator.commands.exported_settings import settings_of, unsaid
+from together_operator.domain.deployment.target import model_of
 from together_operator.domain.together import (
     Deployment,
     Endpoint,
@@ -32,13 +34,13 @@ class Found:
 
     Args:
         imports: of all models, in any order.
-        deployable: ids of models that have a validated revision.
+        deployable: the newest validated revision by the id of its model.
         deployments: by the id of their endpoint.
     """
 
     models: Sequence[Model]
     imports: Sequence[Import]
-    deployable: frozenset[str]
+    deployable: Mapping[str, str]
     endpoints: Sequence[Endpoint]
     deployments: Mapping[str, Sequence[Deployment]]
     bases: Sequence[SupportedModel]
@@ -121,7 +123,7 @@ def _add_deployment(
         count = "no" if not serving else f"{len(serving)}"
         return f"{count} deployments serve it, and an object stands for one"
     [deployment] = serving
-    model_id = deployment.model.partition("/models/")[2].partition("/revisions/")[0]
+    model_id, revision = model_of(deployment)
     reference = refs.get(model_id or deployment.model)
     if reference is None:
         return "what it serves is no model of this project with weights"
@@ -133,11 +135,16 @@ def _add_deployment(
         "adoptionPolicy": "Adopt",
         "deletionPolicy": "Retain",
     }
-    comments = []
-    if deployment.max_replicas > deployment.min_replicas:
+    settings, comments = settings_of(deployment)
+    spec |= settings
+    if revision is not None and revision != found.deployable.get(model_id):
+        spec |= {"revisionPolicy": "Pinned", "revision": revision}
         comments.append(
-            f"It scales up to {deployment.max_replicas} replicas now; this object fixes them."
+            "An older revision serves: without revision and its policy, the newest is rolled out."
         )
+    problem = unsaid(spec, deployment)
+    if problem is not None:
+        return problem
     name = names.of("ModelDeployment", endpoint.bare_name)
     manifest = _manifest("ModelDeployment", name, namespace, spec)
     exported.manifests.append((comments, manifest))

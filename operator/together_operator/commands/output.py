@@ -5,9 +5,15 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+from together_operator.domain.text import cents_of
+
+if TYPE_CHECKING:
+    from rich.text import Text
 
 F = TypeVar("F", bound=Callable[..., Any])
 FORMATS = ("table", "json", "yaml")
@@ -37,7 +43,9 @@ def to_yaml(value: Any) -> str:
     return yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=100)
 
 
-def table(columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> None:
+def table(
+    columns: Sequence[str], rows: Sequence[Sequence[str | Text]], right: Sequence[int] = ()
+) -> None:
     """Print a table like kubectl's: no lines, colours only on a terminal, nothing cut off.
 
     Args:
@@ -55,16 +63,28 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence
             no_wrap=not sys.stdout.isatty(),
         )
     for row in rows:
-        printed.add_row(*row)
+        printed.add_row(*(literal(cell) for cell in row))
     width = None if sys.stdout.isatty() else 4096
     Console(width=width, highlight=False, soft_wrap=False).print(printed)
 
 
-def coloured(text: str, colour: str) -> str:
-    """Markup for `table`, with what is in the text taken literally."""
-    from rich.markup import escape
+def literal(cell: str | Text) -> Text:
+    """A cell as it is: what Together and users write has brackets, which rich takes for markup."""
+    from rich.text import Text
 
-    return f"[{colour}]{escape(text)}[/]"
+    return Text(cell) if isinstance(cell, str) else cell
+
+
+def coloured(text: str, colour: str) -> Text:
+    """A cell in one colour."""
+    from rich.text import Text
+
+    return Text(text, colour)
+
+
+def amount(text: str | None) -> Decimal | None:
+    """Dollars of a status; None: not known, or no amount of money, as in a forged status."""
+    return Decimal(text) if text is not None and cents_of(text) is not None else None
 
 
 def quiet() -> None:

@@ -4,41 +4,35 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from pydantic import SecretStr, ValidationError
+from pydantic import SecretStr
 
 from together_operator.api.v1alpha1 import GROUP, CustomModel, ModelDeployment
 from together_operator.commands.cluster import PLURALS, Cluster, Where, connected, where_options
+from together_operator.commands.manifests import Wanted, read_manifests
 from together_operator.commands.output import coloured, document, output_option, quiet, table
+from together_operator.commands.rules import problem
 from together_operator.config import ConfigError, load
-from together_operator.domain.errors import OperatorError, SecretUnavailable
+from together_operator.domain.errors import Forbidden, NotFound, OperatorError
 
 if TYPE_CHECKING:
+    from rich.text import Text
+
+    from together_operator.config import Config
     from together_operator.ports import Secrets
     from together_operator.rehearsal import Forecast
 
-HOURS_A_MONTH = 730
 _KINDS: dict[str, type[CustomModel | ModelDeployment]] = {
     "CustomModel": CustomModel,
     "ModelDeployment": ModelDeployment,
 }
 Body = Mapping[str, Any]
-
-
-@dataclass
-class Wanted:
-    """What some manifests hold: our objects, and the Secrets beside them."""
-
-    objects: list[dict[str, Any]] = field(default_factory=list)
-    secrets: dict[tuple[str, str], dict[str, SecretStr]] = field(default_factory=dict)
 
 
 @click.command("plan")
@@ -64,8 +58,8 @@ def plan_command(
     """Say what the operator would do with manifests, and what it would cost.
 
     The operator's own decisions are run against Together, the sources and the cluster as they are
-    now, with every change only written down. Together is found as by the operator, by
-    TOGETHER_API_KEY and so on.
+    now, with every change only written down. Together and the ceilings on cost are found as by the
+    operator, by TOGETHER_API_KEY, TOGETHER_OPERATOR_MAX_HOURLY_COST and so on.
 
     \b
     Exit codes: 0 all would become ready, 64 usage, 65 something would stall.
@@ -82,7 +76,8 @@ def plan_command(
         document(_document(forecasts, notes), output)
     for note in notes:
         click.echo(f"note: {note}", err=True)
-    sys.exit(65 if any(forecast.stage != "Ready" for forecast in forecasts) else 0)
+    ends = {stage for f in forecasts for stage in (f.stage, f.running.stage)}
+    sys.exit(0 if ends <= {"Ready"} else 65)
 
 
 async def _plan(
@@ -92,11 +87,12 @@ async def _plan(
     from together_operator.adapters.s3 import S3Archives
     from together_operator.adapters.together import connector
     from together_operator.adapters.together_v2 import connections
+    from together_operator.controllers import limits_of
     from together_operator.rehearsal import rehearse
     from together_operator.rehearsal.kubernetes import UnreadSecrets
     from together_operator.rehearsal.run import Outside
 
-    config, notes = load(), list[str]()
+    config, notes, now = load(), list[str](), datetime.now(UTC)
     async with AsyncExitStack() as stack:
         http = await stack.enter_async_context(connections())
         threads = stack.enter_context(ThreadPoolExecutor(4))
@@ -105,7 +101,8 @@ async def _plan(
         wanted = read_manifests(names, place)
         if not wanted.objects:
             raise click.UsageError(f"the manifests hold no object of {GROUP}")
-        bodies = [await _completed(body, cluster) for body in wanted.objects]
+        unchecked = list[str]()
+        bodies = [await _completed(body, cluster, unchecked, now) for body in wanted.objects]
         await _with_models(bodies, cluster)
         unread = UnreadSecrets()
         outside = Outside(
@@ -113,14 +110,19 @@ async def _plan(
             archives=S3Archives(threads, config.addresses),
             hub=HuggingFaceHub(str(config.hub_endpoint).rstrip("/"), threads),
             connect=connector(config, http),
-            api_key=config.api_key,
+            own_key=config.own_key,
             addresses=config.addresses,
+            limits=limits_of(config),
+            served=await _served(cluster, config, notes),
         )
         uid = await _cluster_id(cluster, config.cluster_id)
-        forecasts = await rehearse(bodies, outside, uid, datetime.now(UTC))
+        forecasts = await rehearse(bodies, outside, uid, now)
     if unread.wanted:
         names_ = ", ".join(sorted(unread.wanted))
         notes.append(f"not read without a cluster, and so not checked: Secret {names_}")
+    if unchecked:
+        which = ", ".join(unchecked)
+        notes.append(f"not checked against all of the CRD's rules, which takes a cluster: {which}")
     asked = {
         (body["kind"], body["metadata"]["namespace"], body["metadata"]["name"])
         for body in wanted.objects
@@ -141,6 +143,25 @@ async def _cluster(where: Where | None, notes: list[str]) -> AsyncIterator[Clust
             raise
         notes.append(f"{error.message}; planned without one")
         yield None
+
+
+async def _served(cluster: Cluster | None, config: Config, notes: list[str]) -> Sequence[Body]:
+    """The ModelDeployments that take their part of the operator's ceilings, if it has any."""
+    if config.max_hourly_cost is None and not config.namespace_max_hourly_cost:
+        return []
+    unknown = "not known, and so taken for nothing: what other deployments use of the ceilings"
+    if cluster is None:
+        notes.append(unknown)
+        return []
+    try:
+        found = await cluster.objects("ModelDeployment")
+    except NotFound:
+        return []
+    except Forbidden:
+        notes.append(f"{unknown}, since you may not list those of all namespaces")
+        return []
+    served = config.namespaces
+    return [b for b in found if not served or b["metadata"]["namespace"] in served]
 
 
 async def _secrets_of(cluster: Cluster | None) -> Secrets | None:
@@ -170,93 +191,30 @@ class _Secrets:
         return found if found is not None else await self._rest.read(namespace, name)
 
 
-# Manifests.
+# Objects.
 
 
-def read_manifests(names: Sequence[str], namespace: str) -> Wanted:
-    """Our objects and the Secrets in some files; other kinds are passed over.
-
-    Raises:
-        click.ClickException: a file can't be read, or an object in it is not valid.
-    """
-    wanted = Wanted()
-    for origin, written in _documents(names):
-        metadata = {"namespace": namespace, **(written.get("metadata") or {})}
-        body = {**written, "metadata": metadata}
-        if body.get("kind") == "Secret":
-            wanted.secrets[metadata["namespace"], metadata.get("name", "")] = _values(body)
-        elif str(body.get("apiVersion", "")).startswith(f"{GROUP}/"):
-            _validate(origin, body)
-            wanted.objects.append(body)
-    return wanted
-
-
-def _documents(names: Sequence[str]) -> Iterator[tuple[str, dict[str, Any]]]:
-    import yaml
-
-    for name in names:
-        for origin, text in _texts(name):
-            try:
-                for found in yaml.safe_load_all(text):
-                    listed = found.get("items") if isinstance(found, dict) else None
-                    for body in listed if isinstance(listed, list) else [found]:
-                        if isinstance(body, dict):
-                            yield origin, body
-            except yaml.YAMLError as error:
-                raise click.ClickException(f"{origin}: {error}") from None
-
-
-def _texts(name: str) -> Iterator[tuple[str, str]]:
-    if name == "-":
-        yield "stdin", sys.stdin.read()
-        return
-    path = Path(name)
-    suffixes = {".yaml", ".yml", ".json"}
-    files = sorted(p for p in path.rglob("*") if p.suffix in suffixes) if path.is_dir() else [path]
-    for file in files:
-        try:
-            yield str(file), file.read_text()
-        except (OSError, UnicodeDecodeError) as error:
-            raise click.ClickException(f"{file}: {error}") from None
-
-
-def _values(body: Body) -> dict[str, SecretStr]:
-    import base64
-    import binascii
-
-    values = {str(k): SecretStr(str(v)) for k, v in (body.get("stringData") or {}).items()}
-    for key, value in (body.get("data") or {}).items():
-        try:
-            values.setdefault(key, SecretStr(base64.b64decode(str(value)).decode()))
-        except (binascii.Error, UnicodeDecodeError):
-            name = body["metadata"].get("name", "")
-            raise SecretUnavailable(name, key, "the value is not text in base64") from None
-    return values
-
-
-def _validate(origin: str, body: Body) -> None:
-    name = f"{body.get('kind')} {body['metadata'].get('name', '')}"
-    kind = _KINDS.get(str(body.get("kind")))
-    if kind is None:
-        raise click.ClickException(f"{origin}: {body.get('kind')} is no kind of {GROUP}")
-    try:
-        kind.model_validate(body)
-    except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False)[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise click.ClickException(f"{origin}: {name}: {place}: {first['msg']}") from None
-
-
-async def _completed(body: dict[str, Any], cluster: Cluster | None) -> dict[str, Any]:
+async def _completed(
+    body: dict[str, Any], cluster: Cluster | None, unchecked: list[str], now: datetime
+) -> dict[str, Any]:
     """The object as it would be in the cluster, with the status that it has there."""
     kind, metadata = body["kind"], body["metadata"]
     live: Body | None = None
+    admitted: Body | None = None
     if cluster is not None:
-        body = await cluster.admitted(kind, body)
+        admitted = await cluster.admitted(kind, body)
         live = await cluster.object(kind, metadata["namespace"], metadata["name"])
+    if admitted is None:
+        name = f"{kind} {metadata['namespace']}/{metadata['name']}"
+        found = problem(_KINDS[kind], body)
+        if found is not None:
+            raise click.ClickException(f"{name}: {found}")
+        unchecked.append(name)
+    body = {**body, **(admitted or {})}
     if live is None:
         given = {"uid": f"planned-{kind}-{metadata['namespace']}-{metadata['name']}"}
-        fresh = {**metadata, **given, "resourceVersion": "1", "generation": 1}
+        born = {"creationTimestamp": f"{now:%Y-%m-%dT%H:%M:%SZ}", "generation": 1}
+        fresh = {**metadata, **given, **born, "resourceVersion": "1"}
         return {**body, "metadata": fresh, "status": {}}
     same = _KINDS[kind].model_validate(body).spec == _KINDS[kind].model_validate(live).spec
     generation = live["metadata"].get("generation", 1) + (0 if same else 1)
@@ -292,53 +250,74 @@ async def _with_models(bodies: list[dict[str, Any]], cluster: Cluster | None) ->
 
 
 def _print(forecasts: Sequence[Forecast]) -> None:
-    rows: list[list[str]] = []
+    from together_operator.commands import bill
+
+    rows: list[list[str | Text]] = []
     for forecast in forecasts:
-        name = f"{PLURALS[forecast.kind][:-1]}/{forecast.key.name}"
-        lines = [(step.action, step.detail) for step in forecast.steps] or [("nothing", "")]
+        price = bill.hourly(forecast)
+        lines: list[tuple[str | Text, str]] = [(s.action, s.detail) for s in forecast.steps]
+        lines = [*(lines or [("nothing", "")]), _ending(forecast)]
+        if forecast.opened is not None:
+            new = [step for step in forecast.opened.steps if step not in forecast.steps]
+            lines += [*((step.action, step.detail) for step in new), _ending(forecast.opened)]
         for index, (action, detail) in enumerate(lines):
             first = index == 0
             rows.append(
                 [
                     forecast.key.namespace if first else "",
-                    name if first else "",
+                    f"{PLURALS[forecast.kind][:-1]}/{forecast.key.name}" if first else "",
                     action,
                     detail,
-                    (forecast.dollars_per_hour or "") if first else "",
+                    price.text() if first and price is not None else "",
                 ]
             )
-        colour = {"Ready": "green", "Stalled": "red"}.get(forecast.stage, "yellow")
-        verdict = "ready" if forecast.stage == "Ready" else forecast.stage.lower()
-        reason = "" if forecast.stage == "Ready" else f"{forecast.reason}: "
-        rows.append(["", "", coloured(f"then {verdict}", colour), reason + forecast.message, ""])
     table(("NAMESPACE", "OBJECT", "WOULD", "WHAT", "$/HOUR"), rows, right=(4,))
-    hourly = total(forecasts)
-    click.echo(
-        f"\n${hourly:.2f} an hour by list price, ${hourly * 24:.2f} a day, "
-        f"${hourly * HOURS_A_MONTH:.0f} in a month of {HOURS_A_MONTH} hours. Nothing was created."
-    )
+    click.echo(f"\n{bill.summary(forecasts)} Nothing was created.")
 
 
-def total(forecasts: Sequence[Forecast]) -> float:
-    """Dollars an hour of all together."""
-    return sum(float(f.dollars_per_hour) for f in forecasts if f.dollars_per_hour)
+def _ending(forecast: Forecast) -> tuple[str | Text, str]:
+    colour = {"Ready": "green", "Stalled": "red"}.get(forecast.stage, "yellow")
+    verdict = "ready" if forecast.stage == "Ready" else forecast.stage.lower()
+    reason = "" if forecast.stage == "Ready" else f"{forecast.reason}: "
+    return coloured(f"then {verdict}", colour), reason + forecast.message
 
 
 def _document(forecasts: Sequence[Forecast], notes: Sequence[str]) -> dict[str, Any]:
+    from together_operator.commands import bill
+
+    hour, month = bill.an_hour(forecasts), bill.a_month(forecasts)
     return {
         "objects": [
             {
                 "kind": forecast.kind,
                 "namespace": forecast.key.namespace,
                 "name": forecast.key.name,
-                "steps": [{"action": s.action, "detail": s.detail} for s in forecast.steps],
-                "ends": forecast.stage.value,
-                "reason": forecast.reason,
-                "message": forecast.message,
-                "dollarsPerHour": forecast.dollars_per_hour,
+                **_told(forecast),
+                **({"opens": _opening(forecast)} if forecast.opened is not None else {}),
+                "dollarsPerHour": f"{price.least:.2f}" if price is not None else None,
+                "maxDollarsPerHour": f"{price.most:.2f}" if price is not None else None,
+                "hoursPerMonth": round(forecast.month, 2),
             }
             for forecast in forecasts
+            for price in [bill.hourly(forecast)]
         ],
-        "dollarsPerHour": f"{total(forecasts):.2f}",
+        "dollarsPerHour": f"{hour.least:.2f}",
+        "maxDollarsPerHour": f"{hour.most:.2f}",
+        "dollarsPerMonth": f"{month.least:.2f}",
+        "maxDollarsPerMonth": f"{month.most:.2f}",
         "notes": list(notes),
+    }
+
+
+def _opening(forecast: Forecast) -> dict[str, Any]:
+    assert forecast.opens is not None
+    return {"time": f"{forecast.opens:%Y-%m-%dT%H:%M:%SZ}", **_told(forecast.running)}
+
+
+def _told(forecast: Forecast) -> dict[str, Any]:
+    return {
+        "steps": [{"action": s.action, "detail": s.detail} for s in forecast.steps],
+        "ends": forecast.stage.value,
+        "reason": forecast.reason,
+        "message": forecast.message,
     }

@@ -9,13 +9,21 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from together_operator.commands.cluster import PLURALS, Cluster, Where, connected, where_options
-from together_operator.commands.output import document, output_option, table
+from together_operator.commands.cluster import (
+    PLURALS,
+    Cluster,
+    Where,
+    connected,
+    everywhere_option,
+    where_options,
+)
+from together_operator.commands.output import coloured, document, literal, output_option, table
 from together_operator.domain.errors import OperatorError
 from together_operator.domain.text import human_duration
 
 if TYPE_CHECKING:
     from rich.table import Table
+    from rich.text import Text
 
 Body = Mapping[str, Any]
 SECONDS = 2.0
@@ -24,53 +32,57 @@ _COLUMNS = ("NAMESPACE", "OBJECT", "STATUS", "PROGRESS", "WHAT", "$/HOUR", "AGE"
 
 @click.command("status")
 @click.option("-w", "--watch", is_flag=True, help="Keep the table up to date until Ctrl-C.")
+@everywhere_option
 @where_options
 @output_option
 def status_command(
     watch: bool,
+    everywhere: bool,
     namespace: str | None,
     context: str | None,
     kubeconfig: str | None,
     output: str,
 ) -> None:
-    """Show all models and deployments, of all namespaces or of one."""
+    """Show all models and deployments of a namespace, or of all of them."""
     if watch and output != "table":
         raise click.UsageError("--watch prints a table: leave --output out")
     where = Where(kubeconfig, context, namespace)
     try:
-        asyncio.run(_watch(where) if watch else _once(where, output))
+        asyncio.run(_watch(where, everywhere) if watch else _once(where, everywhere, output))
     except OperatorError as error:
         raise click.ClickException(str(error)) from None
     except KeyboardInterrupt:
         raise SystemExit(130) from None
 
 
-async def _once(where: Where, output: str) -> None:
+async def _once(where: Where, everywhere: bool, output: str) -> None:
     async with connected(where) as cluster:
-        bodies = await _all(cluster, where.namespace)
+        bodies = await _all(cluster, everywhere)
     lines = [line(body, datetime.now(UTC)) for body in bodies]
     if output != "table":
         document(lines, output)
         return
     if not lines:
-        click.echo("No models and no deployments.", err=True)
+        place = "" if everywhere else f" in namespace {cluster.namespace} (-A: in all)"
+        click.echo(f"No models and no deployments{place}.", err=True)
         return
     table(_COLUMNS, [_row(entry) for entry in lines], right=(5,))
 
 
-async def _watch(where: Where) -> None:
+async def _watch(where: Where, everywhere: bool) -> None:
     from rich.live import Live
 
     async with connected(where) as cluster:
         with Live(auto_refresh=False) as live:
             while True:
-                bodies = await _all(cluster, where.namespace)
+                bodies = await _all(cluster, everywhere)
                 now = datetime.now(UTC)
                 live.update(_table([line(body, now) for body in bodies]), refresh=True)
                 await asyncio.sleep(SECONDS)
 
 
-async def _all(cluster: Cluster, namespace: str | None) -> list[Body]:
+async def _all(cluster: Cluster, everywhere: bool) -> list[Body]:
+    namespace = None if everywhere else cluster.namespace
     found = [body for kind in PLURALS for body in await cluster.objects(kind, namespace)]
     return sorted(found, key=lambda b: (b["metadata"]["namespace"], b["metadata"]["name"]))
 
@@ -97,22 +109,16 @@ def line(body: Body, now: datetime) -> dict[str, Any]:
     }
 
 
-def _row(entry: Mapping[str, Any]) -> list[str]:
-    from rich.markup import escape
-
+def _row(entry: Mapping[str, Any]) -> list[str | Text]:
     return [
         entry["namespace"],
         f"{entry['kind'].lower()}/{entry['name']}",
-        _status(entry),
+        coloured(entry["status"], "green" if entry["ready"] else "yellow"),
         entry["progress"],
-        escape(entry["together"] if entry["ready"] else entry["message"]),
+        entry["together"] if entry["ready"] else entry["message"],
         entry["dollarsPerHour"] or "",
         human_duration(entry["ageSeconds"]),
     ]
-
-
-def _status(entry: Mapping[str, Any]) -> str:
-    return f"[{'green' if entry['ready'] else 'yellow'}]{entry['status']}[/]"
 
 
 def _table(entries: Sequence[Mapping[str, Any]]) -> Table:
@@ -124,7 +130,7 @@ def _table(entries: Sequence[Mapping[str, Any]]) -> Table:
     for column in _COLUMNS:
         shown.add_column(column, justify="right" if column == "$/HOUR" else "left")
     for entry in entries:
-        cells: list[Any] = list(_row(entry))
+        cells: list[Any] = [literal(cell) for cell in _row(entry)]
         moving = entry["percent"] is not None and not entry["ready"]
         if moving:
             cells[3] = ProgressBar(total=100, completed=entry["percent"], width=20)

@@ -15,9 +15,9 @@ from together_operator.commands.output import document, output_option
 from together_operator.domain.archive_job import OWNER_LABEL
 from together_operator.domain.deployment.uses import models_in_use, wanted_model
 from together_operator.domain.errors import Forbidden, NotFound, OperatorError
+from together_operator.domain.names import DEFAULT_LEASE, LEASE_LABELS
 
 Body = Mapping[str, Any]
-LEASE = "together-operator"
 _KINDS = {
     word: kind
     for kind, words in {
@@ -30,12 +30,12 @@ _KINDS = {
 
 @click.command("why")
 @click.argument("name", metavar="KIND/NAME")
-@click.option("--lease", default=LEASE, show_default=True, help="Name of the operator's Lease.")
+@click.option("--lease", help="Name of the operator's Lease; default: found by its label.")
 @where_options
 @output_option
 def why_command(
     name: str,
-    lease: str,
+    lease: str | None,
     namespace: str | None,
     context: str | None,
     kubeconfig: str | None,
@@ -87,7 +87,7 @@ def _document(cause: Cause) -> dict[str, str]:
     }
 
 
-async def _look(where: Where, kind: str, name: str, lease: str) -> Seen:
+async def _look(where: Where, kind: str, name: str, lease: str | None) -> Seen:
     async with connected(where) as cluster:
         body = await cluster.object(kind, cluster.namespace, name)
         if body is None:
@@ -103,7 +103,7 @@ async def _look(where: Where, kind: str, name: str, lease: str) -> Seen:
                 d for d in deployed if wanted_model(d) == name or record in set(models_in_use(d))
             ]
         jobs, pods, events = await _archive(cluster, model)
-        known, found = await _lease(cluster, lease)
+        leases = await find_leases(cluster.api, lease)
         return Seen(
             subject=body,
             now=datetime.now(UTC),
@@ -112,8 +112,9 @@ async def _look(where: Where, kind: str, name: str, lease: str) -> Seen:
             jobs=jobs,
             pods=pods,
             events=events,
-            lease=found,
-            lease_known=known,
+            lease=max(leases or (), key=_renewed, default=None),
+            lease_known=leases is not None,
+            lease_name=lease,
         )
 
 
@@ -152,20 +153,34 @@ async def _listed(cluster: Cluster, kind: str, selector: str) -> list[Body]:
     return sorted(bodies, key=lambda b: str(b["metadata"].get("creationTimestamp")), reverse=True)
 
 
-async def _lease(cluster: Cluster, name: str) -> tuple[bool, Body | None]:
-    """(whether it may be read, the Lease that was renewed last), wherever it is."""
+async def find_leases(api: Any, name: str | None) -> list[Body] | None:
+    """Leases of operators, wherever they are; None: they may not be listed.
+
+    Args:
+        name: of the Lease; None: it has our label, or the name that one has by default.
+    """
     from kubernetes.aio import client
 
     from together_operator.adapters.kube import translated
 
-    selector = f"metadata.name={name}"
+    labels = ",".join(f"{key}={value}" for key, value in LEASE_LABELS.items())
+    searches: list[dict[str, Any]] = (
+        [{"field_selector": f"metadata.name={name}"}]
+        if name
+        else [{"label_selector": labels}, {"field_selector": f"metadata.name={DEFAULT_LEASE}"}]
+    )
+    found: list[Body] = []
     try:
-        with translated():
-            answer: Any = await client.CoordinationV1Api(cluster.api).list_lease_for_all_namespaces(
-                field_selector=selector
-            )
+        for search in searches:
+            with translated():
+                answer: Any = await client.CoordinationV1Api(api).list_lease_for_all_namespaces(
+                    **search
+                )
+            found.extend(api.sanitize_for_serialization(answer).get("items") or [])
     except Forbidden:
-        return False, None
-    leases = cluster.api.sanitize_for_serialization(answer).get("items") or []
-    newest = max(leases, key=lambda b: str(b["spec"].get("renewTime")), default=None)
-    return True, newest
+        return None
+    return found
+
+
+def _renewed(lease: Body) -> str:
+    return str((lease.get("spec") or {}).get("renewTime") or "")

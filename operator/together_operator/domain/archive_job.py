@@ -43,6 +43,7 @@ class JobFacts:
         result: what the worker wrote, once it succeeded.
         progress: the worker's latest progress line.
         running_since: when the worker of the pod that runs was started; None while none runs.
+        is_log_unread: a pod runs, and its log could not be read just now.
     """
 
     name: str
@@ -53,6 +54,7 @@ class JobFacts:
     result: ArchiveStatus | None = None
     progress: Progress | None = None
     running_since: datetime | None = None
+    is_log_unread: bool = False
 
 
 def job_name(cm: CustomModel, cluster_id: str, attempt: int) -> str:
@@ -78,7 +80,11 @@ def destination_prefix(cm: CustomModel, cluster_id: str) -> str:
 
 
 def facts(
-    job: Mapping[str, Any], pods: Sequence[Mapping[str, Any]], last_line: str | None
+    job: Mapping[str, Any],
+    pods: Sequence[Mapping[str, Any]],
+    last_line: str | None,
+    *,
+    is_log_unread: bool = False,
 ) -> JobFacts:
     """What a Job's object, its pods and the last line of its log come down to.
 
@@ -86,6 +92,7 @@ def facts(
         job: a batch/v1 Job as the API returns it.
         pods: its pods, newest first.
         last_line: the worker's latest output line, or None.
+        is_log_unread: the log could not be read just now.
     """
     name = job["metadata"]["name"]
     deleting = bool(job["metadata"].get("deletionTimestamp"))
@@ -105,17 +112,18 @@ def facts(
         return JobFacts(
             name,
             JobState.FAILED,
-            _error(ended) or reason,
+            _error(ended) or reason + _ended_by(ended),
             is_final=code in FINAL_EXIT_CODES,
             deleting=deleting,
         )
     return JobFacts(
         name,
         JobState.RUNNING,
-        _waiting(pods),
+        _waiting(pods) if pods or deleting else _NO_POD.format(name),
         deleting=deleting,
         progress=parse_progress(last_line),
         running_since=_running_since(pods),
+        is_log_unread=is_log_unread,
     )
 
 
@@ -170,6 +178,21 @@ def _error(ended: Mapping[str, Any]) -> str:
     if code in FINAL_EXIT_CODES:
         return f"the worker exited with {code}: {FINAL_EXIT_CODES[code]}"
     return ""
+
+
+def _ended_by(ended: Mapping[str, Any]) -> str:
+    """What the kubelet says of a worker that had no words of its own, to follow the Job's."""
+    reason = ended.get("reason")
+    if not reason:
+        return ""
+    said = f": the worker ended with {reason} (exit code {ended.get('exitCode')})"
+    return said + ("; raise spec.job.resources.limits.memory" if reason == "OOMKilled" else "")
+
+
+_NO_POD = (
+    "Job {0} has no pod yet; if that lasts, a quota or an admission webhook may refuse it: "
+    "kubectl describe job {0}"
+)
 
 
 def _waiting(pods: Sequence[Mapping[str, Any]]) -> str:

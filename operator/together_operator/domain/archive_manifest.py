@@ -34,6 +34,9 @@ CA_FILE = "ca.crt"
 
 Manifest = dict[str, Any]
 
+_MIN_TTL = 300
+"""Seconds. The result is in the finished Job's pod alone: one that goes at once never has one."""
+
 
 @dataclass(frozen=True, slots=True)
 class Certificates:
@@ -113,7 +116,7 @@ def manifest(cm: CustomModel, name: str, worker: Worker, cluster_id: str) -> Man
         "spec": {
             "backoffLimit": 3,
             "activeDeadlineSeconds": settings.active_deadline_seconds,
-            "ttlSecondsAfterFinished": settings.ttl_seconds_after_finished,
+            "ttlSecondsAfterFinished": max(settings.ttl_seconds_after_finished, _MIN_TTL),
             "podFailurePolicy": {
                 "rules": [
                     {
@@ -144,9 +147,10 @@ def _container(cm: CustomModel, worker: Worker, cluster_id: str) -> Manifest:
     command = ["together-operator", "archive", _source(cm), destination_prefix(cm, cluster_id)]
     command += ["--format", archive.format.value, "--progress", "json"]
     s3 = cm.spec.source.s3
+    shared = not _is_another_store(cm)
     for option, value in (
-        ("--endpoint-url", archive.destination.endpoint_url),
-        ("--region", archive.destination.region),
+        ("--endpoint-url", archive.destination.endpoint_url if shared else None),
+        ("--region", archive.destination.region if shared else None),
         ("--source-endpoint-url", s3.endpoint_url if s3 is not None else None),
         ("--source-region", s3.region if s3 is not None else None),
         ("--concurrency", _COMPRESSING if archive.format == ArchiveFormat.TAR_GZ else None),
@@ -157,8 +161,7 @@ def _container(cm: CustomModel, worker: Worker, cluster_id: str) -> Manifest:
     container: Manifest = {
         "name": CONTAINER,
         "image": cm.spec.job.image or worker.image,
-        # Kubernetes would put a variable's value, a credential's perhaps, in the place of $(NAME).
-        "command": [word.replace("$(", "$$(") for word in command],
+        "command": [_literal(word) for word in command],
         "env": _environment(cm, worker),
         "resources": resources.to_body() if resources is not None else _RESOURCES[archive.format],
         "terminationMessagePolicy": "FallbackToLogsOnError",
@@ -233,17 +236,37 @@ def _environment(cm: CustomModel, worker: Worker) -> list[Manifest]:
     source, archive = cm.spec.source, cm.spec.archive
     assert archive is not None
     env = _credentials(source.s3, "SOURCE_") if source.s3 is not None else []
-    env += _credentials(archive.destination, "")
+    # What the source does not say is the ambient identity's and AWS's, not the destination's.
+    ambient = source.s3 is not None and source.s3.credentials_secret_ref is None
+    env += _credentials(archive.destination, "DESTINATION_" if ambient else "")
     hub = source.hugging_face
     if hub is not None and hub.token_secret_ref is not None:
         env.append(_variable("HF_TOKEN", hub.token_secret_ref))
     values = {VARIABLE: str(worker.addresses), **worker.proxies}
     if hub is not None and worker.hub_endpoint != HUB_ENDPOINT:
         values["HF_ENDPOINT"] = worker.hub_endpoint
+    if _is_another_store(cm):
+        told = (archive.destination.endpoint_url, archive.destination.region)
+        names = ("DESTINATION_AWS_ENDPOINT_URL", "DESTINATION_AWS_REGION")
+        values |= {name: value for name, value in zip(names, told, strict=True) if value}
     if worker.certificates is not None:
         bundle = f"{CA_PATH}/{CA_FILE}"
         values |= {"SSL_CERT_FILE": bundle, "AWS_CA_BUNDLE": bundle}
-    return env + [{"name": name, "value": value} for name, value in sorted(values.items())]
+    return env + [_plain(name, value) for name, value in sorted(values.items())]
+
+
+def _is_another_store(cm: CustomModel) -> bool:
+    """True for a source at AWS itself, or wherever the worker's environment leads, whose archive
+    goes to a store that the spec names: the worker takes an option for both sides where only one
+    is given.
+    """
+    source, archive = cm.spec.source.s3, cm.spec.archive
+    assert archive is not None
+    return (
+        source is not None
+        and source.endpoint_url is None
+        and archive.destination.endpoint_url is not None
+    )
 
 
 def _credentials(location: S3Location, prefix: str) -> list[Manifest]:
@@ -258,6 +281,16 @@ def _credentials(location: S3Location, prefix: str) -> list[Manifest]:
             ("AWS_SESSION_TOKEN", True),
         )
     ]
+
+
+def _plain(name: str, value: str) -> Manifest:
+    return {"name": name, "value": _literal(value)}
+
+
+def _literal(text: str) -> str:
+    """Kubernetes would put a variable's value, a credential's perhaps, in the place of $(NAME), and
+    takes $$ for an escaped $, in commands as in values of variables."""
+    return text.replace("$", "$$")
 
 
 def _variable(name: str, reference: SecretKeyRef, *, optional: bool = False) -> Manifest:

@@ -23,3 +23,7 @@ class Backoff:
         # 2**60 is far past any cap; the bound keeps a forged count from overflowing a float.
         full = min(self.cap, self.base * 2.0 ** min(max(failures - 1, 0), 60))
         return full * (1 - jitter / 2)
+
+    def longest(self, jitter: float) -> float:
+        """Seconds to wait where only a person can mend it, however few the failures were."""
+        return self.cap * (1 - jitter / 2)

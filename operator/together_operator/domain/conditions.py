@@ -92,6 +92,7 @@ class Reason(StrEnum):
     IMPORT_FAILED = "ImportFailed"
     MODEL_NOT_FOUND = "ModelNotFound"
     MODEL_OF_ANOTHER_PROJECT = "ModelOfAnotherProject"
+    KEY_OF_ANOTHER_PROJECT = "KeyOfAnotherProject"
     MODEL_FAILED = "ModelFailed"
     NO_CONFIG = "NoConfig"
     CONFIG_MAP_TAKEN = "ConfigMapTaken"
@@ -134,11 +135,16 @@ class Situation:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """One step on a kind's way, which is also a condition type, and what it says once done."""
+    """One step on a kind's way, which is also a condition type, and what it says once done.
+
+    `is_done` is false for one that has not been reached although a later one already fails: what
+    can be told early is told before anything is spent.
+    """
 
     type: str
     reason: Reason
     message: str
+    is_done: bool = True
 
 
 MAX_MESSAGE = 1024
@@ -193,7 +199,7 @@ def conditions_for(
         elif stage.type == situation.stage:
             result.append(condition(stage.type, "False", situation.reason, situation.message))
             reached = False
-        elif reached:
+        elif reached and (stage.is_done or not situation.stage):
             result.append(condition(stage.type, "True", stage.reason, stage.message))
         else:
             waiting = f"waits for {situation.stage}"

@@ -111,7 +111,12 @@ STORE_REMEDIES: dict[type[errors.OperatorError], str] = {
 }
 
 CLUSTER_STAGE = "Archived"
-"""The stage that is asked of Kubernetes, and not of Together or a store."""
+"""The stage of a CustomModel that is asked of Kubernetes, and not of Together or a store."""
+
+OBJECT_STAGE = "Objects"
+"""What is asked of Kubernetes about the object itself; no condition is called so."""
+
+CLUSTER_STAGES = frozenset({CLUSTER_STAGE, "Published", OBJECT_STAGE})
 
 
 def situation_of(failure: StageError) -> Situation:
@@ -125,7 +130,7 @@ def situation_of(failure: StageError) -> Situation:
     at_source = failure.stage == SOURCE_STAGE
     reason = rule.at_source if at_source else rule.reason
     remedy = rule.source_remedy if at_source else rule.remedy
-    if failure.stage == CLUSTER_STAGE:
+    if failure.stage in CLUSTER_STAGES:
         remedy = _CLUSTER_REMEDIES.get(type(error), remedy)
     if failure.stage == STORE_STAGE:
         remedy = STORE_REMEDIES.get(type(error), remedy)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from together_operator.domain.plan import FINALIZER
+from together_operator.domain.plan import FINALIZER, MAX_RETRY_VALUE, RETRY_ANNOTATION
 
 _SETTLED = frozenset(("Ready", "Stopped"))
 _UNDER_WAY = ("intent", "retry", "rollout", "nextChange")
@@ -32,5 +32,11 @@ def is_settled(body: Mapping[str, Any]) -> bool:
         and not metadata.get("deletionTimestamp")
         and not any(status.get(name) for name in _UNDER_WAY)
         and not any(spec.get(name) for name in _TIMED)
+        and not _is_retried(metadata, status)
         and any((status.get(name) or {}).get("id") for name in ("model", "endpoint"))
     )
+
+
+def _is_retried(metadata: Mapping[str, Any], status: Mapping[str, Any]) -> bool:
+    wanted = (metadata.get("annotations") or {}).get(RETRY_ANNOTATION)
+    return wanted is not None and wanted[:MAX_RETRY_VALUE] != status.get("lastRetry")

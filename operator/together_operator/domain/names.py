@@ -11,6 +11,12 @@ import hashlib
 MAX_REMOTE_NAME = 96
 MAX_LABEL = 63
 
+DEFAULT_LEASE = "together-operator"
+"""Name of the Lease where none is configured."""
+
+LEASE_LABELS = {"app.kubernetes.io/name": "together-operator"}
+"""Of an operator's Lease, which is called as its release is: by them it is found."""
+
 
 def short_hash(*parts: str) -> str:
     """Ten lower-case hex digits (40 bits) of the parts."""

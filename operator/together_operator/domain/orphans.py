@@ -49,7 +49,11 @@ class Orphan:
 
 @dataclass(slots=True)
 class Claims:
-    """What the objects of a cluster ask for, by id and by bare name."""
+    """What the objects of a cluster ask for: ids, and names.
+
+    A name counts for the project that it is qualified with; one of which the project is not
+    known, as before the first look at Together, counts for all of them.
+    """
 
     models: set[str] = field(default_factory=set)
     endpoints: set[str] = field(default_factory=set)
@@ -61,25 +65,32 @@ class Claims:
     def add_deployment(self, body: Mapping[str, Any]) -> None:
         """A ModelDeployment. What it serves is in use, also without a CustomModel."""
         self._add(self.endpoints, body, "endpointName", "endpoint")
-        for used in (body.get("spec", {}).get("model"), *_record(body, "model")):
-            if used:
-                self.models.add(str(used).rpartition("/")[2])
+        used = _record(body, "model")
+        self.models.update(filter(None, (body.get("spec", {}).get("model"), *used)))
 
     @staticmethod
     def _add(claimed: set[str], body: Mapping[str, Any], field_name: str, record: str) -> None:
         metadata = body["metadata"]
         wanted = body.get("spec", {}).get(field_name)
-        claimed.add(wanted or remote_name(metadata["namespace"], metadata["name"]))
-        claimed.update(_record(body, record))
+        wanted = wanted or remote_name(metadata["namespace"], metadata["name"])
+        id_, name = _record(body, record)
+        owner, slash, _ = name.partition("/")
+        claimed.update(filter(None, (id_, name, f"{owner}/{wanted}" if slash else wanted)))
         intent = body.get("status", {}).get("intent") or {}
         if intent.get("name"):
             claimed.add(intent["name"])
 
 
-def _record(body: Mapping[str, Any], what: str) -> Iterable[str]:
+def _record(body: Mapping[str, Any], what: str) -> tuple[str, str]:
+    """Id and name of what a status has; empty where it has none."""
     record = body.get("status", {}).get(what) or {}
-    names = (record.get("id"), (record.get("name") or "").rpartition("/")[2])
-    return [name for name in names if name]
+    return record.get("id") or "", record.get("name") or ""
+
+
+def _names(found: Endpoint | Model) -> tuple[str, ...]:
+    """Under which an object may have it: v1 shows an endpoint by another name than the object's."""
+    owner = found.name.partition("/")[0]
+    return found.id, found.name, found.bare_name, f"{owner}/{found.bare_name}"
 
 
 def find_orphans(
@@ -89,13 +100,13 @@ def find_orphans(
     ours = re.compile(rf"-{SERVE}-{cluster_tag(cluster_id)}-[0-9a-f]{{10}}")
     found: list[Orphan] = []
     for endpoint in endpoints:
-        if claims.endpoints.isdisjoint((endpoint.id, endpoint.bare_name)):
+        if claims.endpoints.isdisjoint(_names(endpoint)):
             found += _left_of(endpoint, ours)
     mark = marker(cluster_id)
     found += [
         Orphan(OrphanKind.MODEL, model.id, model.name)
         for model in models
-        if mark in model.description and claims.models.isdisjoint((model.id, model.bare_name))
+        if mark in model.description and claims.models.isdisjoint(_names(model))
     ]
     order = list(OrphanKind)
     return tuple(sorted(found, key=lambda orphan: (order.index(orphan.kind), orphan.name)))

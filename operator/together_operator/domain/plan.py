@@ -14,6 +14,12 @@ FINALIZER = "together.ai/operator"
 RELEASE_ANNOTATION = "together.ai/release"
 """Set to "true", it lets an object go although something of it may be left at Together."""
 
+LET_GO = (
+    "To let the object go and leave what it has at Together, annotate it with "
+    f"{RELEASE_ANNOTATION}=true."
+)
+"""The way out of a deletion that can't come to its end."""
+
 RETRY_ANNOTATION = "together.ai/retry"
 """Any new value asks for another round of attempts, without a change of the spec."""
 
@@ -60,6 +66,7 @@ class Process:
         settle: seconds after which a write whose answer was lost shows in lists, if it happened.
         poll: seconds between looks at something that is under way.
         backoff: delays between tries of something that failed.
+        calm: how old, in seconds, what is looked at may be at most where all is settled.
         base_url: of Together's API.
     """
 
@@ -69,6 +76,7 @@ class Process:
     settle: float
     poll: float
     backoff: Backoff
+    calm: float = 180.0
     base_url: str = "https://api.together.ai"
 
     @property
@@ -110,6 +118,29 @@ def is_released(resource: Resource) -> bool:
     return resource.metadata.annotations.get(RELEASE_ANNOTATION) == "true"
 
 
+def unseen_owner(name: str | None, project: str) -> str:
+    """Slug of the project that a recorded thing is in, if the API key works in another, `project`.
+
+    There it can't be seen, and that it is not found says nothing. Empty: the key could see it, as
+    far as is known.
+
+    Args:
+        name: as Together gave it: `<project slug>/...`.
+        project: empty when it was not asked for.
+    """
+    owner, slash, _ = (name or "").partition("/")
+    return owner if slash and project and owner != project else ""
+
+
+def other_key_words(what: str, owner: str, project: str) -> str:
+    """What is said of a recorded thing whose project the API key can't see."""
+    return (
+        f"{what} is in project {owner}, but this object's API key works in {project}, where it "
+        "can't be seen: nothing is created, changed or deleted at Together. Use a key of "
+        f"{owner} again (spec.apiKeySecretRef, the Secret that it names, or the operator's own)."
+    )
+
+
 def retry_request(resource: Resource) -> str | None:
     """The retry annotation's value, as far as it counts."""
     value = resource.metadata.annotations.get(RETRY_ANNOTATION)
@@ -120,6 +151,11 @@ def asks_anew(resource: Resource, observed_generation: int, last_retry: str | No
     """True when the spec was edited, or a retry asked for, since the status was written."""
     if observed_generation != resource.metadata.generation:
         return True
+    return is_retried(resource, last_retry)
+
+
+def is_retried(resource: Resource, last_retry: str | None) -> bool:
+    """True when a retry is asked for that was not honoured yet."""
     wanted = retry_request(resource)
     return wanted is not None and wanted != last_retry
 
@@ -147,6 +183,16 @@ def seconds_until_safe(
     stored = intent.since + timedelta(seconds=1)
     begun = max(stored, process.started) if last_sent is None else last_sent
     return max(0.0, (begun + timedelta(seconds=process.settle) - now).total_seconds())
+
+
+def may_not_show_yet(created: datetime | None, process: Process, now: datetime) -> bool:
+    """True while what was `created` may still be missing from what is looked at.
+
+    What an earlier process created it did before this one started; None: it is not known when.
+    """
+    # `created` may be stored in whole seconds, cut off: one second makes up for it.
+    begun = max(process.started, created or process.started)
+    return now < begun + timedelta(seconds=process.settle + 1)
 
 
 def new_intent(kind: str, name: str, attempt: int, process: Process, now: datetime) -> Intent:

@@ -45,7 +45,7 @@ def advanced(before: Progress | None, seen: Progress | None, now: datetime) -> P
     if seen is None:
         return before
     if before is None:
-        return seen.model_copy(update={"moved_at": now})
+        return _told(seen.model_copy(update={"moved_at": now}))
     behind = (seen.done_bytes or 0) < (before.done_bytes or 0)
     moved = (
         (seen.done_bytes or 0) > (before.done_bytes or 0)

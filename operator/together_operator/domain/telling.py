@@ -24,7 +24,7 @@ from together_operator.domain.conditions import (
 from together_operator.domain.failures import StageError, retry_delay, situation_of
 from together_operator.domain.outcome import Failed, Outcome
 from together_operator.domain.plan import (
-    RELEASE_ANNOTATION,
+    LET_GO,
     Plan,
     Process,
     asks_anew,
@@ -90,12 +90,25 @@ class Telling(Generic[R, S]):
         return Plan(self._told(seen.resource, base, situation, now), outcome, action)
 
     def failed(
-        self, seen: Seen[R], now: datetime, situation: Situation, status: S | None = None
+        self,
+        seen: Seen[R],
+        now: datetime,
+        situation: Situation,
+        status: S | None = None,
+        failures: int | None = None,
     ) -> Plan[S, Any]:
-        """A plan that counts a failure and comes back after its backoff."""
+        """A plan that counts a failure and comes back after its backoff.
+
+        `failures` is for what is counted elsewhere, since it runs between its failures. Of those,
+        what only a person can mend waits for the longest delay at once.
+        """
         base = status if status is not None else self.status_of(seen.resource)
-        failures = _failures(base) + 1
-        delay = seen.process.backoff.delay(failures, seen.jitter)
+        backoff, stalled = seen.process.backoff, situation.health is Health.STALLED
+        if failures is not None and stalled:
+            delay = backoff.longest(seen.jitter)
+        else:
+            failures = failures if failures is not None else _failures(base) + 1
+            delay = backoff.delay(failures, seen.jitter)
         return self._retried(seen.resource, base, now, situation, failures, delay)
 
     def failure(self, seen: Seen[R], now: datetime, error: StageError) -> Plan[S, Any]:
@@ -154,10 +167,7 @@ def _while_deleting(situation: Situation) -> Situation:
     """A failure that holds up a deletion is about none of the stages."""
     message = situation.message
     if situation.health is Health.STALLED:
-        message = (
-            f"{message.rstrip('.')}. To let the object go and leave what it has at Together, "
-            f"annotate it with {RELEASE_ANNOTATION}=true."
-        )
+        message = f"{message.rstrip('.')}. {LET_GO}"
     return replace(situation, stage=DELETION, message=message)
 
 

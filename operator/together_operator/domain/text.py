@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
@@ -31,6 +32,15 @@ def human_duration(seconds: float) -> str:
 def dollars(cents: float) -> str:
     """US cents as decimal dollars: `3.36`."""
     return f"{cents / 100:.2f}"
+
+
+def cents_of(dollars: str | None) -> float | None:
+    """Decimal dollars as US cents; None for what is no amount of money, as a forged status has."""
+    try:
+        amount = float(dollars or "")
+    except ValueError:
+        return None
+    return amount * 100 if 0 <= amount < math.inf else None
 
 
 _PRINTABLE = re.compile(r"[\x21-\x7e]+")

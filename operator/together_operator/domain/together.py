@@ -42,6 +42,13 @@ class DeploymentState(StrEnum):
     UNKNOWN = "UNKNOWN"
 
 
+DOWN = frozenset({DeploymentState.STOPPED, DeploymentState.FAILED})
+"""Nothing of such a deployment runs or starts, so that it does not need its model."""
+
+SERVING = frozenset({DeploymentState.READY, DeploymentState.SCALING, DeploymentState.DEGRADED})
+"""Such a deployment answers calls, as far as replicas of it are ready."""
+
+
 @dataclass(frozen=True, slots=True)
 class Abilities:
     """Where the versions of Together's API differ in what they can do.
@@ -218,6 +225,7 @@ class Endpoint:
         known_as: the name that it was asked for by, where that is not part of `name` (v1).
         placeholder: it stands for what is not there (yet): in v1 an endpoint comes with its
             deployment, and goes with it.
+        project: slug of its project, where `name` may begin with something else (v1).
     """
 
     id: str
@@ -229,6 +237,7 @@ class Endpoint:
     active_rollout_id: str | None = None
     known_as: str = ""
     placeholder: bool = False
+    project: str = ""
 
     @property
     def bare_name(self) -> str:
@@ -324,3 +333,8 @@ class Deployment:
     placement: Placement | None = None
     etag: str = ""
     created_at: datetime | None = None
+
+    @property
+    def serves(self) -> bool:
+        """Whether it answers calls, where traffic comes to it."""
+        return self.state in SERVING and self.ready_replicas > 0

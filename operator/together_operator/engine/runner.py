@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -20,6 +21,16 @@ log = structlog.get_logger(__name__)
 
 Reconcile = Callable[[Key], Awaitable[Outcome]]
 
+SOONEST, LATEST = 0.5, 0.7
+"""When a settled object is looked at again, in resync periods. A look may rest on what is 0.3 of a
+period old (`domain.plan.Process.calm`): it sees within one what was changed by hand.
+"""
+
+ROUNDS = 300
+"""In how many moments of a resync period its looks are made. To wake up costs as much as a few
+comparisons, so that thousands of settled objects are not looked at one by one.
+"""
+
 
 class Meter(Protocol):
     """Where a runner reports what it did."""
@@ -33,7 +44,10 @@ class Meter(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How a runner works: number of workers, resync period and backoff in seconds."""
+    """How a runner works: number of workers, resync period and backoff in seconds.
+
+    Within a resync period every settled object is looked at.
+    """
 
     workers: int
     resync: float
@@ -71,8 +85,9 @@ class Runner:
         self._is_settled = is_settled
         self._crashes: dict[Key, int] = {}
         self._tasks: list[asyncio.Task[None]] = []
-        self.last_progress = 0.0
-        """Event loop time at which a worker last took or finished a key."""
+        self._held: dict[Key, float] = {}
+        # Event loop time at which a worker last took or finished a key.
+        self._last_progress = 0.0
 
     def observed(self, body: Body, *, deleted: bool = False) -> bool:
         """The watch delivered a body: remember it, and have its key looked at if it is news.
@@ -91,7 +106,7 @@ class Runner:
             return False
         if is_new and self._is_settled(body):
             self._meter.glanced(self.kind)
-            self.queue.add_after(key, self._settings.resync * self._rng.random())
+            self.queue.add_after(key, self._seconds_to_round(LATEST * self._rng.random()))
             return True
         self.queue.add(key, Urgency.CHANGED if _is_begun(body) else Urgency.NEW)
         return False
@@ -99,7 +114,7 @@ class Runner:
     def start(self) -> None:
         """Start the workers."""
         loop = asyncio.get_running_loop()
-        self.last_progress = loop.time()
+        self._last_progress = loop.time()
         self._tasks = [
             loop.create_task(self._work(), name=f"{self.kind}-worker-{n}")
             for n in range(self._settings.workers)
@@ -117,10 +132,18 @@ class Runner:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def is_stuck(self, after: float) -> bool:
-        """True when keys wait and no worker took or finished one for `after` seconds."""
-        idle = asyncio.get_running_loop().time() - self.last_progress
-        return bool(len(self.queue) or self.queue.processing) and idle > after
+    def is_stuck(self, waiting: float, held: float) -> bool:
+        """True when something keeps this from going on that only a new process will end.
+
+        Args:
+            waiting: seconds that keys may wait while no worker takes or finishes any.
+            held: seconds that a worker may take for one key. It is more than all its calls may
+                take together: somebody else's slow server is no reason to begin anew.
+        """
+        now = asyncio.get_running_loop().time()
+        if now - min(self._held.values(), default=now) > held:
+            return True
+        return now - self._last_progress > waiting and self.queue.longest_wait() > waiting
 
     async def _work(self) -> None:
         loop = asyncio.get_running_loop()
@@ -129,18 +152,24 @@ class Runner:
                 key, waited = await self.queue.get()
             except ShutDown:
                 return
-            started = self.last_progress = loop.time()
+            started = self._last_progress = self._held[key] = loop.time()
             outcome: Outcome | None = None
             try:
                 outcome = await self._reconcile(key)
             except Exception:  # a bug in one object's way must not end the worker for all
                 log.exception("reconcile crashed", kind=self.kind, object=str(key))
             finally:
+                del self._held[key]
                 self.queue.done(key)
-            self.last_progress = loop.time()
+            self._last_progress = loop.time()
             self._schedule(key, outcome)
             name = type(outcome).__name__.lower() if outcome is not None else "crashed"
             self._meter.reconciled(self.kind, name, loop.time() - started, waited)
+
+    def _seconds_to_round(self, periods: float) -> float:
+        """Seconds until the last round that is at most so many resync periods away."""
+        now, step = asyncio.get_running_loop().time(), self._settings.resync / ROUNDS
+        return math.floor((now + periods * self._settings.resync) / step) * step - now
 
     def _schedule(self, key: Key, outcome: Outcome | None) -> None:
         if outcome is not None:
@@ -150,7 +179,9 @@ class Runner:
                 self.store.forget(key)
             case Done():
                 # Spread over the period, so that objects created together are not due together.
-                self.queue.add_after(key, self._settings.resync * self._rng.uniform(0.8, 1.2))
+                self.queue.add_after(
+                    key, self._seconds_to_round(self._rng.uniform(SOONEST, LATEST))
+                )
             case After(0):
                 self.queue.add(key, Urgency.CONTINUED)
             case After(seconds) | Failed(seconds=seconds):

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
+
+from pydantic_core import from_json, to_json
 
 Body = Mapping[str, Any]
+Index = Callable[[Body], Iterable["Key"]]
+
+
+class _Named(Protocol):
+    """The metadata of a parsed object."""
+
+    @property
+    def namespace(self) -> str: ...
+    @property
+    def name(self) -> str: ...
 
 
 class Key(NamedTuple):
@@ -14,6 +25,11 @@ class Key(NamedTuple):
 
     namespace: str
     name: str
+
+    @classmethod
+    def of(cls, metadata: _Named) -> Key:
+        """The key of the object that has this metadata."""
+        return cls(metadata.namespace, metadata.name)
 
     def __str__(self) -> str:
         return f"{self.namespace}/{self.name}"
@@ -32,14 +48,15 @@ class Store:
     (KEP-5504) and which etcd-backed servers have always done.
 
     Args:
-        index: what an object refers to; `referring` finds it under each.
+        index: each says what an object refers to; `referring` finds it under all of that.
     """
 
-    def __init__(self, index: Callable[[Body], Iterable[Key]] = lambda _: ()) -> None:
+    def __init__(self, *index: Index) -> None:
         self._index = index
         self._packed: dict[Key, tuple[int, bytes]] = {}
-        self._references: dict[Key, frozenset[Key]] = {}
-        self._referring: dict[Key, set[Key]] = {}
+        self._references: dict[Key, tuple[Key, ...]] = {}
+        # Most are referred to by one object: a set for each would be a tenth of all that is kept.
+        self._referring: dict[Key, Key | set[Key]] = {}
 
     def __len__(self) -> int:
         return len(self._packed)
@@ -57,8 +74,33 @@ class Store:
         if known is not None and known[0] >= version:
             return False
         self._packed[key] = version, _packed(body)
-        self._refer(key, frozenset(self._index(body)))
+        self._refer(key, self._references_of(body))
         return True
+
+    def is_restored(self, live: Body, before: int) -> bool:
+        """True when `live`, just read from the API server itself, comes of an etcd that was
+        restored from a backup: a read shows what was written before it, so it is never older.
+
+        Args:
+            before: `version` of the key when the read began.
+        """
+        return _version(live) < before == self.version(key_of(live))
+
+    def observe_live(self, live: Body, before: int) -> bool:
+        """Remember what was read from the API server itself; true when it was news.
+
+        Args:
+            before: `version` of the key when the read began.
+        """
+        if self.is_restored(live, before):
+            self.forget(key_of(live))
+        return self.observe(live)
+
+    def also_index(self, index: Index) -> None:
+        """Find objects by what `index` says, too."""
+        self._index = (*self._index, index)
+        for key, (_, text) in self._packed.items():
+            self._refer(key, self._references_of(_unpacked(text)))
 
     def get(self, key: Key) -> Body | None:
         """The newest body seen, or None."""
@@ -77,7 +119,7 @@ class Store:
     def forget(self, key: Key) -> None:
         """The object is gone."""
         self._packed.pop(key, None)
-        self._refer(key, frozenset())
+        self._refer(key, ())
 
     def keys(self) -> list[Key]:
         """All keys known now."""
@@ -85,18 +127,38 @@ class Store:
 
     def referring(self, reference: Key) -> list[Key]:
         """Keys of the objects that refer to `reference`, in order."""
-        return sorted(self._referring.get(reference, ()))
+        found = self._referring.get(reference)
+        if found is None:
+            return []
+        return sorted(found) if isinstance(found, set) else [found]
 
-    def _refer(self, key: Key, references: frozenset[Key]) -> None:
-        before = self._references.pop(key, frozenset())
+    def _references_of(self, body: Body) -> tuple[Key, ...]:
+        return tuple({reference for index in self._index for reference in index(body)})
+
+    def _refer(self, key: Key, references: tuple[Key, ...]) -> None:
+        before = self._references.pop(key, ())
         if references:
             self._references[key] = references
-        for reference in before - references:
-            self._referring[reference].discard(key)
-            if not self._referring[reference]:
-                del self._referring[reference]
-        for reference in references - before:
-            self._referring.setdefault(reference, set()).add(key)
+        for reference in before:
+            if reference not in references:
+                self._part(key, reference)
+        for reference in references:
+            if reference not in before:
+                self._join(key, reference)
+
+    def _join(self, key: Key, reference: Key) -> None:
+        others = self._referring.setdefault(reference, key)
+        if isinstance(others, set):
+            others.add(key)
+        elif others != key:
+            self._referring[reference] = {others, key}
+
+    def _part(self, key: Key, reference: Key) -> None:
+        others = self._referring[reference]
+        if isinstance(others, set):
+            others.discard(key)
+        if not others or others == key:
+            del self._referring[reference]
 
 
 def _version(body: Body) -> int:
@@ -107,9 +169,9 @@ def _version(body: Body) -> int:
 def _packed(body: Body) -> bytes:
     """Without managedFields, which nobody reads and which are half of a body."""
     metadata = {k: v for k, v in body["metadata"].items() if k != "managedFields"}
-    return json.dumps({**body, "metadata": metadata}, separators=(",", ":")).encode()
+    return to_json({**body, "metadata": metadata})
 
 
 def _unpacked(text: bytes) -> Body:
-    body: Body = json.loads(text)
+    body: Body = from_json(text, cache_strings="keys")
     return body

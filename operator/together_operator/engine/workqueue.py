@@ -70,6 +70,11 @@ class WorkQueue(Generic[K]):
         """Keys that a worker has."""
         return len(self._processing)
 
+    def longest_wait(self) -> float:
+        """Seconds that the key has waited which has waited longest; 0.0 where none waits."""
+        now = self._clock()
+        return now - min((since for _, since in self._waiting.values()), default=now)
+
     def add(self, key: K, urgency: Urgency = Urgency.CHANGED) -> None:
         """Hand `key` out as soon as possible; an earlier delay of it is overtaken."""
         if self._stopped:

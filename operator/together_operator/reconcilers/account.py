@@ -23,6 +23,9 @@ from together_operator.domain.together import (
 from together_operator.ports import ModelProvider, Priority, Secrets
 from together_operator.reconcilers.listing import Listing
 
+UNUSED_SECONDS = 3600.0
+"""After which an account is forgotten with its lists, as that of a key that was replaced."""
+
 CATALOG_SECONDS = 600.0
 """How long catalog, configs and prices are kept: they change with Together's releases."""
 
@@ -103,47 +106,50 @@ class Accounts:
     """Accounts by API key. A key that a Secret names is read anew each time it is needed.
 
     Args:
-        default: the operator's own key, if it has one.
+        own_key: gives the operator's own key as it is now, if it has one.
         connect: makes a provider for a key.
     """
 
     def __init__(
         self,
-        default: SecretStr | None,
+        own_key: Callable[[], SecretStr] | None,
         connect: Callable[[SecretStr], ModelProvider],
         secrets: Secrets,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._default = default
+        self._own_key = own_key
         self._connect = connect
         self._secrets = secrets
         self._clock = clock
         self._accounts: dict[str, Account] = {}
+        self._used: dict[str, float] = {}
 
     @property
-    def has_default(self) -> bool:
+    def has_own_key(self) -> bool:
         """Whether the operator has a key of its own."""
-        return self._default is not None
+        return self._own_key is not None
 
     async def of(self, namespace: str, reference: SecretKeyRef | None) -> Account:
         """The account that an object uses.
 
         Raises:
             SecretUnavailable: the Secret or its key is missing or empty.
-            Unauthorized: neither the object nor the operator has a key.
+            Unauthorized: neither the object nor the operator has a key, or its file has none.
         """
         if reference is not None:
             return self._account(await read_key(self._secrets, namespace, reference))
-        if self._default is None:
+        if self._own_key is None:
             raise Unauthorized(
                 "No Together API key: set spec.apiKeySecretRef, or TOGETHER_API_KEY of the operator"
             )
-        return self._account(self._default)
+        return self._account(self._own_key())
 
     def _account(self, key: SecretStr) -> Account:
         digest = hashlib.sha256(key.get_secret_value().encode()).hexdigest()
         account = self._accounts.get(digest)
+        self._used[digest] = self._clock()
         if account is None:
+            self._forget_unused()
             provider = self._connect(key)
             account = self._accounts[digest] = Account(
                 provider=provider,
@@ -153,6 +159,11 @@ class Accounts:
                 clock=self._clock,
             )
         return account
+
+    def _forget_unused(self) -> None:
+        earliest = self._clock() - UNUSED_SECONDS
+        for digest in [d for d, used in self._used.items() if used < earliest]:
+            del self._used[digest], self._accounts[digest]
 
 
 async def read_key(secrets: Secrets, namespace: str, reference: SecretKeyRef) -> SecretStr:

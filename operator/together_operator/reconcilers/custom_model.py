@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import structlog
 
@@ -16,13 +16,15 @@ from together_operator.domain.archive_manifest import manifest
 from together_operator.domain.custom_model import actions, observed, status
 from together_operator.domain.custom_model.observed import Fact, Observed
 from together_operator.domain.errors import (
+    Ambiguous,
     NotFound,
     OperatorError,
+    RateLimited,
     SecretUnavailable,
     Unavailable,
 )
 from together_operator.domain.failures import STORE_REMEDIES, STORE_STAGE, StageError, during
-from together_operator.domain.plan import is_deleting
+from together_operator.domain.plan import is_deleting, may_not_show_yet
 from together_operator.domain.source import check_addresses, may_change
 from together_operator.domain.together import Import, Model, Revision
 from together_operator.engine.store import Body, Key, Store
@@ -38,6 +40,8 @@ __all__ = ["CustomModelReconciler", "Outside"]
 
 Status = CustomModelStatus
 ActionResult = Result[Status, actions.Action]
+
+_PASSING = (Ambiguous, RateLimited, Unavailable)
 
 FRESH_SECONDS = 2.0
 """How old a list may be that tells whether a name is free: the create itself says it for sure."""
@@ -60,9 +64,14 @@ class CustomModelReconciler(Reconciler[CustomModel, Status, Observed, actions.Ac
     ) -> None:
         super().__init__(world, objects, store)
         self._outside = outside
-        self._sources = Sources(world, outside)
+        self._sources = Sources(world, outside, store.__len__)
         self._users = users
         self._claims = Claims(store, lambda status: status.get("model"))
+
+    def forget(self, key: Key) -> None:
+        """The object is gone, and its claims with it."""
+        super().forget(key)
+        self._claims.forget(key)
 
     def parse(self, body: Body) -> CustomModel:
         """The typed object."""
@@ -105,7 +114,7 @@ class CustomModelReconciler(Reconciler[CustomModel, Status, Observed, actions.Ac
         sent = self.world.ledger.last_sent(resource.metadata.uid, resource.status.intent)
         seen = replace(seen, last_sent=sent)
         if Fact.USERS in facts:
-            key = Key(resource.metadata.namespace, resource.metadata.name)
+            key = Key.of(resource.metadata)
             record = resource.status.model
             found = self._users(key, record.id if record is not None else None)
             seen = replace(seen, users=tuple(found))
@@ -117,9 +126,15 @@ class CustomModelReconciler(Reconciler[CustomModel, Status, Observed, actions.Ac
         if Fact.JOB in facts:
             with during(status.ARCHIVE):
                 seen = replace(seen, job=await self._job(resource))
-        if facts & {Fact.MODEL, Fact.BASE_MODELS, Fact.IMPORTS, Fact.REVISION}:
-            seen = await self._remote(resource, facts, seen)
-        return seen
+        if not facts & {Fact.MODEL, Fact.BASE_MODELS, Fact.IMPORTS, Fact.REVISION}:
+            return seen
+        try:
+            return await self._remote(resource, facts, seen)
+        except StageError as error:
+            # Packing need not wait until Together answers: it is asked again before the import.
+            if observed.is_before_packing(resource) and isinstance(error.error, _PASSING):
+                return seen
+            raise
 
     async def _remote(self, cm: CustomModel, facts: frozenset[Fact], seen: Observed) -> Observed:
         with during(status.REGISTER):
@@ -129,9 +144,14 @@ class CustomModelReconciler(Reconciler[CustomModel, Status, Observed, actions.Ac
             if model is not None and model.bare_name != observed.wanted_name(cm):
                 # Whoever wrote that id into the status, the record is not this object's.
                 seen, model = replace(seen, stranger=model.name), None
+            elif observed.has_model(cm) and (model is None or model.placeholder):
+                # Gone, or out of this key's sight.
+                seen = replace(seen, project=await account.provider.project_slug())
             seen = replace(seen, model=model)
             if model is not None and self._may_take(seen) and not model.placeholder:
-                seen = replace(seen, claimed_by=self._claims.claim(model.id, cm.metadata.uid))
+                key = Key.of(cm.metadata)
+                claimed = self._claims.claim(model.id, key, cm.metadata.uid)
+                seen = replace(seen, claimed_by=claimed)
             if Fact.BASE_MODELS in facts and model is None:
                 seen = replace(seen, base_models=await account.base_models())
         if model is None:
@@ -159,9 +179,8 @@ class CustomModelReconciler(Reconciler[CustomModel, Status, Observed, actions.Ac
 
     async def _model(self, cm: CustomModel, account: Account) -> Model | None:
         """By the id that status has, else by name."""
-        settled = observed.is_settled(cm)
-        least = self.world.process.poll * 6 if settled else FRESH_SECONDS
-        age = account.models.age(least, calm=settled)
+        settled, models = observed.is_settled(cm), account.models
+        age = self.world.calm_age(models) if settled else models.age(FRESH_SECONDS)
         priority = Priority.POLLING if settled else Priority.INTERACTIVE
         known = cm.status.model.id if cm.status.model is not None else None
         # An announced import says nothing about the record: only a name is looked for now.
@@ -189,9 +208,7 @@ class CustomModelReconciler(Reconciler[CustomModel, Status, Observed, actions.Ac
 
     def _distrust(self, message: str, created: datetime | None) -> None:
         """Raise Unavailable as long as what was `created` may not show yet."""
-        process = self.world.process
-        begun = max(process.started, created or process.started)
-        if self.world.now() < begun + timedelta(seconds=process.settle + 1):
+        if may_not_show_yet(created, self.world.process, self.world.now()):
             raise Unavailable(message)
 
     async def _imports(
@@ -200,7 +217,9 @@ class CustomModelReconciler(Reconciler[CustomModel, Status, Observed, actions.Ac
         """Imports of the model, newest first; the one that is followed among them if it exists."""
         since = self._since(cm, account, account.imports.age(self.world.process.poll / 2))
         found = (await account.imports.read(since)).find(model_id)
-        last = cm.status.import_ if observed.is_import_running(cm) else None
+        # Which revision is its own is told by when it began, so it is needed until that is known.
+        is_followed = observed.is_import_running(cm) or observed.is_import_unvalidated(cm)
+        last = cm.status.import_ if is_followed else None
         if last is not None and last.job_id and all(job.id != last.job_id for job in found):
             unlisted = await self._unlisted_import(account, last.job_id, last.started_at)
             found += [job for job in unlisted if job.model_id == model_id]
@@ -251,7 +270,7 @@ class CustomModelReconciler(Reconciler[CustomModel, Status, Observed, actions.Ac
             if has_turns and self._sources.is_turn_of(uid):
                 return False
             models = (account := await self._outside.accounts.of(*place)).models
-            age = models.age(self.world.process.poll * 6, calm=True)
+            age = self.world.calm_age(models)
             return hash((await models.read(account.clock() - age)).get(model_id)) == known
 
         return is_still
@@ -266,8 +285,8 @@ class CustomModelReconciler(Reconciler[CustomModel, Status, Observed, actions.Ac
             case actions.DeleteJob(name):
                 with during(status.ARCHIVE):
                     await self._outside.jobs.delete(resource.metadata.namespace, name)
-            case actions.DeleteArchives():
-                return await self._delete_archives(resource)
+            case actions.DeleteArchives(unfinished_only):
+                return await self._delete_archives(resource, unfinished_only=unfinished_only)
             case actions.CreateModel():
                 return await self._create_model(resource, action)
             case actions.UpdateModel():
@@ -285,27 +304,34 @@ class CustomModelReconciler(Reconciler[CustomModel, Status, Observed, actions.Ac
             check_addresses(cm.spec, self._outside.worker.addresses)
             await self._outside.jobs.create(job)
 
-    async def _delete_archives(self, cm: CustomModel) -> ActionResult:
+    async def _delete_archives(self, cm: CustomModel, *, unfinished_only: bool) -> ActionResult:
         """Of an object that stays, what can't be deleted is only told: the model can be used.
 
         When a namespace is deleted, its Secrets may go before the object that needs them. Nobody
         can bring them back there, so what is in the user's own bucket must not hold up the end.
+        Nor does a bucket that is not there: nothing can be in it. And who retains archives never
+        had to let the operator delete there: it is tried, and no more.
         """
         assert cm.spec.archive is not None  # the decision saw to it
         location = cm.spec.archive.destination
         folder = destination_prefix(cm, self.world.process.cluster_id)
         try:
             credentials = await self._sources.credentials(cm, location)
-            await self._outside.archives.delete_archives(location, folder, credentials)
+            await self._outside.archives.delete_archives(
+                location, folder, credentials, keep_whole=unfinished_only
+            )
         except OperatorError as error:
-            if isinstance(error, SecretUnavailable) and is_deleting(cm):
-                say = {"object": f"{cm.metadata.namespace}/{cm.metadata.name}", "folder": folder}
+            say = {"object": cm.key, "folder": folder}
+            if not is_deleting(cm):
+                words = f"{error}. {STORE_REMEDIES.get(type(error), '')}".rstrip()
+                return Result(lambda before: status.archives_deleted(before, words))
+            if isinstance(error, NotFound):
+                log.info("no archives are left", error=str(error), **say)
+                return Result(status.archives_deleted)
+            if unfinished_only or isinstance(error, SecretUnavailable):
                 log.warning("archives are left behind", error=str(error), **say)
                 return Result(status.archives_deleted)
-            if is_deleting(cm):
-                raise StageError(STORE_STAGE, error) from error
-            words = f"{error}. {STORE_REMEDIES.get(type(error), '')}".rstrip()
-            return Result(lambda before: status.archives_deleted(before, words))
+            raise StageError(STORE_STAGE, error) from error
         uri = (cm.status.archive.uri if cm.status.archive is not None else None) or folder
         if uri.startswith(folder) or is_deleting(cm):
             return Result(status.archives_deleted)

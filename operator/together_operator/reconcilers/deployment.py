@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from together_operator.api.v1alpha1 import (
     AdoptionPolicy,
@@ -33,34 +32,40 @@ from together_operator.domain.errors import (
     Conflict,
     NotFound,
     OperatorError,
+    RateLimited,
     Rejected,
     Unavailable,
 )
 from together_operator.domain.failures import StageError, during
-from together_operator.domain.outcome import After, Gone, Outcome
-from together_operator.domain.plan import is_deleting
+from together_operator.domain.outcome import After
+from together_operator.domain.plan import is_deleting, may_not_show_yet
 from together_operator.domain.together import Deployment, Endpoint, NewDeployment
 from together_operator.engine.store import Body, Key, Store
 from together_operator.ports import ConfigMaps, Objects, Priority
 from together_operator.reconcilers.account import Account, Accounts
 from together_operator.reconcilers.claims import Claims
-from together_operator.reconcilers.driver import Reconciler, Result, World
+from together_operator.reconcilers.deployment_actions import (
+    ActionResult,
+    DeploymentActions,
+    account_of,
+)
+from together_operator.reconcilers.driver import Reconciler, Still, World
 from together_operator.reconcilers.spending import Spending
 
 Status = ModelDeploymentStatus
-ActionResult = Result[Status, actions.Action]
 FindModel = Callable[[str, str], Awaitable[CustomModel | None]]
 
 FRESH_SECONDS = 2.0
 """How old a list may be that tells whether a name is free: the create itself says it for sure."""
 
 
-_IN_CLUSTER = (actions.Publish, actions.Unpublish, actions.DeleteObject)
-"""What is done in Kubernetes, and asks nothing of Together."""
-
-
 class DeploymentReconciler(Reconciler[ModelDeployment, Status, Observed, actions.Action]):
-    """See the module. `find_model` gives a CustomModel by namespace and name."""
+    """See the module.
+
+    Args:
+        find_model: gives a CustomModel by namespace and name.
+        models: the newest CustomModels.
+    """
 
     def __init__(
         self,
@@ -71,20 +76,22 @@ class DeploymentReconciler(Reconciler[ModelDeployment, Status, Observed, actions
         find_model: FindModel,
         spending: Spending,
         config_maps: ConfigMaps,
+        models: Store,
     ) -> None:
         super().__init__(world, objects, store)
+        self._models = models
         self._config_maps = config_maps
+        self._actions = DeploymentActions(world.ledger, objects, accounts, config_maps)
         self._spending = spending
         self._accounts = accounts
         self._find_model = find_model
         self._claims = Claims(store, lambda status: status.get("endpoint"))
 
-    async def __call__(self, key: Key) -> Outcome:
-        """Bring one object a step further; one that is gone spends nothing any more."""
-        outcome = await super().__call__(key)
-        if isinstance(outcome, Gone):
-            self._spending.forget(key)
-        return outcome
+    def forget(self, key: Key) -> None:
+        """The object is gone, and spends nothing any more."""
+        super().forget(key)
+        self._claims.forget(key)
+        self._spending.forget(key)
 
     def parse(self, body: Body) -> ModelDeployment:
         """The typed object."""
@@ -120,16 +127,38 @@ class DeploymentReconciler(Reconciler[ModelDeployment, Status, Observed, actions
         if plan.status != md.status or plan.action is not None:
             cents = budget.reserved_in(plan.status)
             self._spending.reserve(md, cents, waits=budget.is_over_budget(plan))
-        if seen.deployments or not seen.md.status.deployment:
-            self._spending.bill(md, budget.billed(seen), now)
+        billed = budget.billed(seen)
+        if billed is not None:
+            self._spending.bill(md, billed, now)
         return plan
 
     def failure(
         self, observed: Observed, now: datetime, error: StageError
     ) -> actions.DeploymentPlan:
         """The pure decision about an error."""
-        plan = status.failure(observed, now, error)
-        return replace(plan, outcome=clocked.woken(observed.md, now, plan.outcome))
+        return clocked.failing(observed, now, error)
+
+    def still(self, observed: Observed) -> Still | None:
+        """By the endpoint's record in the list and the CustomModel's version, where nothing else
+        was looked at and time alone changes nothing."""
+        md, endpoint, model = observed.md, observed.endpoint, observed.model
+        timed = md.spec.schedule or md.spec.ttl or md.status.next_change or md.status.rollout
+        if endpoint is None or model is None or timed or connection.names_to_look_at(md):
+            return None
+        if not target.is_calm(observed):
+            return None
+        place, endpoint_id, known = account_of(md), endpoint.id, hash(endpoint)
+        version = int(model.metadata.resource_version)
+        key = Key.of(model.metadata)
+
+        async def is_still() -> bool:
+            if self._models.version(key) != version:
+                return False
+            endpoints = (account := await self._accounts.of(*place)).endpoints
+            age = self.world.calm_age(endpoints)
+            return hash((await endpoints.read(account.clock() - age)).get(endpoint_id)) == known
+
+        return is_still
 
     # Looking.
 
@@ -146,21 +175,36 @@ class DeploymentReconciler(Reconciler[ModelDeployment, Status, Observed, actions
                 namespace = resource.metadata.namespace
                 model = await self._find_model(namespace, resource.spec.model_ref.name)
                 seen = replace(seen, model=model)
-        with during(status.DEPLOY):
-            account = await self._account(resource)
-            endpoint, stranger = await self._endpoint(resource, account)
-            seen = replace(seen, endpoint=endpoint, stranger=stranger)
-            if endpoint is not None and self._may_take(seen) and not endpoint.placeholder:
-                claimed = self._claims.claim(endpoint.id, resource.metadata.uid)
-                seen = replace(seen, claimed_by=claimed)
-            if not is_deleting(resource):
-                seen = await self._with_remote_model(seen, account)
-            if target.is_calm(seen):
-                return seen
-            if endpoint is not None:
-                return await self._with_deployments(seen, account, endpoint)
-            seen = await self._with_prices(seen, account)
-            return await self._with_configs(seen, account)
+        try:
+            with during(status.DEPLOY):
+                return await self._at_together(seen)
+        except StageError as error:
+            passing = isinstance(error.error, (RateLimited, Unavailable))
+            if passing or not is_deleting(resource) or not observed.is_told_empty(resource):
+                raise
+            return seen  # a key that never worked must not hold what never was
+
+    async def _at_together(self, seen: Observed) -> Observed:
+        """What is there of the object."""
+        resource = seen.md
+        account = await self._accounts.of(*account_of(resource))
+        endpoint, stranger = await self._endpoint(resource, account)
+        seen = replace(seen, endpoint=endpoint, stranger=stranger)
+        if observed.has_endpoint(resource) and (endpoint is None or endpoint.placeholder):
+            # Gone, or out of this key's sight.
+            seen = replace(seen, project=await account.provider.project_slug())
+        if endpoint is not None and self._may_take(seen) and not endpoint.placeholder:
+            key = Key.of(resource.metadata)
+            claimed = self._claims.claim(endpoint.id, key, resource.metadata.uid)
+            seen = replace(seen, claimed_by=claimed)
+        if not is_deleting(resource):
+            seen = await self._with_remote_model(seen, account)
+        if target.is_calm(seen):
+            return seen
+        if endpoint is not None:
+            return await self._with_deployments(seen, account, endpoint)
+        seen = await self._with_prices(seen, account)
+        return await self._with_configs(seen, account)
 
     async def _with_config_maps(self, seen: Observed) -> Observed:
         md, found = seen.md, dict[str, observed.PublishedMap]()
@@ -210,15 +254,11 @@ class DeploymentReconciler(Reconciler[ModelDeployment, Status, Observed, actions
         adopts = seen.md.spec.adoption_policy == AdoptionPolicy.ADOPT
         return not observed.is_known_endpoint(seen) and (ours or adopts)
 
-    async def _account(self, md: ModelDeployment) -> Account:
-        return await self._accounts.of(md.metadata.namespace, md.spec.api_key_secret_ref)
-
     async def _endpoint(self, md: ModelDeployment, account: Account) -> tuple[Endpoint | None, str]:
         """The endpoint by the id that status has, else by name; and, should the one with that id
-        be another object's by its name, that name."""
-        calm = observed.is_settled(md)
-        least = self.world.process.poll * 6 if calm else FRESH_SECONDS
-        age = account.endpoints.age(least, calm=calm)
+        be another object's, that one's name."""
+        calm, endpoints = observed.is_settled(md), account.endpoints
+        age = self.world.calm_age(endpoints) if calm else endpoints.age(FRESH_SECONDS)
         # What an intent announces is looked for now: a list from before the end of the settle
         # window proves nothing.
         since = account.clock() - (age if md.status.intent is None else 0.0)
@@ -234,9 +274,31 @@ class DeploymentReconciler(Reconciler[ModelDeployment, Status, Observed, actions
         found = listed if md.status.rollout is None else None
         # Where a list and the record's 404 contradict each other, the next look decides.
         found = found or await self._unlisted_endpoint(md, account, known) or listed
-        if found is not None and found.bare_name != wanted:
-            return named, found.name
-        return found, ""
+        if found is None or found.bare_name == wanted or await self._is_renamed(md, account, found):
+            return found, ""
+        return named, found.name
+
+    async def _is_renamed(self, md: ModelDeployment, account: Account, endpoint: Endpoint) -> bool:
+        """True when an endpoint with another name is this object's all the same.
+
+        What this object made on it tells. Else its status does, unless another object has the
+        endpoint (a status may be forged): with the id of what is on it, or, where only others'
+        deployments are, with the new name, which an earlier look has accepted.
+        """
+        cluster = self.world.process.cluster_id
+        if any(observed.was_made_by(md, cluster, d) for d in endpoint.deployments):
+            return True
+        # The endpoint's own record has the newest ones only, and may be older than they.
+        known, others = await self._deployments(md, account, endpoint)
+        if any(observed.was_made_by(md, cluster, d) for d in known):
+            return True
+        adopts = md.spec.adoption_policy is AdoptionPolicy.ADOPT
+        record = md.status.endpoint
+        accepted = adopts or (record is not None and record.name == endpoint.name)
+        if others and not known and not accepted:
+            return False
+        key = Key.of(md.metadata)
+        return not self._claims.claim(endpoint.id, key, md.metadata.uid)
 
     async def _unlisted_endpoint(
         self, md: ModelDeployment, account: Account, known: str
@@ -245,7 +307,7 @@ class DeploymentReconciler(Reconciler[ModelDeployment, Status, Observed, actions
         try:
             return await account.provider.get_endpoint(known)
         except NotFound:
-            self._distrust_absence(md)
+            self._distrust_absence(md, known)
             return None
 
     async def _deployments(
@@ -260,8 +322,10 @@ class DeploymentReconciler(Reconciler[ModelDeployment, Status, Observed, actions
         ours = tuple(d for d in found if observed.is_our_deployment(md, cluster, d))
         record = md.status.deployment
         known = record.id if record is not None else None
-        if known is not None and all(deployment.id != known for deployment in ours):
-            self._distrust_absence(md)
+        # A deletion goes on with what is there, and waits with what comes last.
+        goes_on = bool(ours) and is_deleting(md)
+        if known is not None and not goes_on and all(d.id != known for d in ours):
+            self._distrust_absence(md, known)
         return ours, tuple(deployment for deployment in found if deployment not in ours)
 
     async def _with_remote_model(self, seen: Observed, account: Account) -> Observed:
@@ -299,14 +363,13 @@ class DeploymentReconciler(Reconciler[ModelDeployment, Status, Observed, actions
         names = (*(entry.name for entry in catalog), *(model.name for model in models))
         return replace(seen, similar_models=nearest(name, names))
 
-    def _distrust_absence(self, md: ModelDeployment) -> None:
-        """What was created a moment ago may not be visible yet."""
-        if is_deleting(md):
+    def _distrust_absence(self, md: ModelDeployment, known: str) -> None:
+        """What was created a moment ago may not be visible yet. While the object is deleted, that
+        would leave it running; but what this process has taken down itself is gone."""
+        if is_deleting(md) and self.world.ledger.has_deleted(md.metadata.uid, known):
             return
-        process = self.world.process
-        changed = [c.last_transition_time for c in md.status.conditions if c.type == status.DEPLOY]
-        begun = max([process.started, *changed])
-        if self.world.now() < begun + timedelta(seconds=process.settle + 1):
+        created = self.world.ledger.last_created(md.metadata.uid)
+        if may_not_show_yet(created, self.world.process, self.world.now()):
             raise Unavailable("What was created is not visible at Together yet")
 
     async def _with_configs(self, seen: Observed, account: Account) -> Observed:
@@ -322,7 +385,7 @@ class DeploymentReconciler(Reconciler[ModelDeployment, Status, Observed, actions
             ages = (self._fresh,) if target.needs_configs(seen) else ()
             return replace(seen, instance_types=await account.instance_types(*ages))
         except OperatorError:
-            if is_deleting(seen.md) or (seen.deployments and budget.known_price(seen.md)):
+            if is_deleting(seen.md) or (seen.deployments and status.known_price(seen.md)):
                 return seen
             raise
 
@@ -330,106 +393,7 @@ class DeploymentReconciler(Reconciler[ModelDeployment, Status, Observed, actions
 
     async def act(self, resource: ModelDeployment, action: actions.Action) -> ActionResult | None:
         """Do one thing outside."""
-        if isinstance(action, _IN_CLUSTER):
-            await self._act_in_cluster(resource, action)
-            return None
-        stage = status.ROLL if isinstance(action, _ROLLING) else status.DEPLOY
-        with during("" if is_deleting(resource) else stage):
-            account = await self._account(resource)
-            match action:
-                case actions.CreateEndpoint(name):
-                    return await self._create_endpoint(resource, account, name)
-                case actions.CreateDeployment():
-                    return await self._create_deployment(resource, account, action)
-                case actions.ScaleDeployment():
-                    await self._scale(account, action)
-                case actions.SetTraffic(endpoint_id, split, etag):
-                    endpoint = await account.provider.set_traffic(endpoint_id, split, etag)
-                    account.endpoints.put(endpoint)
-                case actions.DeleteDeployment(endpoint_id, deployment_id):
-                    with contextlib.suppress(NotFound):
-                        await account.provider.delete_deployment(endpoint_id, deployment_id)
-                    return Result(lambda s: status.without_deployment(s, deployment_id))
-                case actions.CreateRollout(endpoint_id, new):
-                    await account.provider.create_rollout(endpoint_id, new)
-                case actions.ActOnRollout() | actions.DeleteRollout():
-                    await _act_on_rollout(account, action)
-                case actions.DeleteEndpoint(endpoint_id):
-                    with contextlib.suppress(NotFound):
-                        await account.provider.delete_endpoint(endpoint_id)
-                    account.endpoints.remove(endpoint_id)
-        return None
-
-    async def _act_in_cluster(
-        self,
-        md: ModelDeployment,
-        action: actions.Publish | actions.Unpublish | actions.DeleteObject,
-    ) -> None:
-        namespace, uid = md.metadata.namespace, md.metadata.uid
-        with during(status.PUBLISH):
-            match action:
-                case actions.Publish(name, data):
-                    manifest = connection.manifest(md, name, data)
-                    await self._config_maps.write(namespace, manifest)
-                case actions.Unpublish(name):
-                    await self._config_maps.delete(namespace, name, uid)
-                case actions.DeleteObject():
-                    await self.objects.delete(Key(namespace, md.metadata.name), uid)
-
-    async def _scale(self, account: Account, action: actions.ScaleDeployment) -> None:
-        scaling = action.scaling
-        await account.provider.scale_deployment(
-            action.endpoint_id,
-            action.deployment_id,
-            action.replicas,
-            action.replicas if scaling is None else scaling.high,
-            action.change,
-        )
-
-    async def _create_endpoint(
-        self, md: ModelDeployment, account: Account, name: str
-    ) -> ActionResult:
-        endpoint = await self.world.ledger.send(
-            md.metadata.uid,
-            observed.ENDPOINT_INTENT,
-            lambda: account.provider.create_endpoint(name),
-        )
-        if not endpoint.placeholder:
-            account.endpoints.put(endpoint)
-        return Result(lambda before: status.with_endpoint(before, endpoint))
-
-    async def _create_deployment(
-        self, md: ModelDeployment, account: Account, action: actions.CreateDeployment
-    ) -> ActionResult:
-        deployment = await self.world.ledger.send(
-            md.metadata.uid,
-            observed.DEPLOYMENT_INTENT,
-            lambda: account.provider.create_deployment(action.endpoint_id, action.new),
-        )
-        if action.is_target:
-            return Result(lambda before: status.with_target(before, deployment))
-        return Result(
-            lambda before: status.with_deployment(before, deployment, action.record, action.model)
-        )
-
-
-_ROLLING = (actions.CreateRollout, actions.ActOnRollout, actions.DeleteRollout)
-
-
-async def _act_on_rollout(
-    account: Account, action: actions.ActOnRollout | actions.DeleteRollout
-) -> None:
-    """A verb that the rollout's state does not allow any more came too late: look again."""
-    provider = account.provider
-    try:
-        if isinstance(action, actions.DeleteRollout):
-            await provider.delete_rollout(action.endpoint_id, action.rollout_id)
-        else:
-            await provider.act_on_rollout(
-                action.endpoint_id, action.rollout_id, action.verb, action.why
-            )
-    except (Rejected, NotFound) as error:
-        raise Conflict(str(error), status=error.status) from None
+        return await self._actions.do(resource, action)
 
 
 async def _refusal(account: Account, endpoint: Endpoint, new: NewDeployment) -> str:

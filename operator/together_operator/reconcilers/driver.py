@@ -33,6 +33,7 @@ from together_operator.domain.plan import (
 from together_operator.engine.store import Body, Key, Store, key_of
 from together_operator.ports import Events, Gate, Objects
 from together_operator.reconcilers.ledger import Ledger
+from together_operator.reconcilers.listing import Listing
 from together_operator.tracing import span
 
 log = structlog.get_logger(__name__)
@@ -49,11 +50,14 @@ Still = Callable[[], Awaitable[bool]]
 """Whether what a decision rested on is as it was. Raises what looking raises."""
 
 RECORD_TRIES = 3
+SOON_REFUSED = 5
+"""Writes in a row that are refused before the next one waits: each may be somebody's change."""
+
 FRESH_SECONDS = 1.0
 """How long a write's answer counts as a look at the live object."""
 
 SETTLED_FAILURES = 4
-"""Backoff step for a settled object that can't be looked at: it is in no hurry."""
+"""Backoff step at which begins what status does not count: it is in no hurry."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +90,10 @@ class World:
     now: Callable[[], datetime]
     rng: random.Random
 
+    def calm_age(self, listing: Listing[Any]) -> float:
+        """How old a list may be, in seconds, that tells whether a settled object is as it was."""
+        return listing.age(self.process.poll * 6, calm=self.process.calm)
+
 
 class Reconciler(ABC, Generic[R, S, Seen, A]):
     """One kind's reconcile. A subclass says how to look, decide and act."""
@@ -97,6 +105,9 @@ class Reconciler(ABC, Generic[R, S, Seen, A]):
         self._count = 0
         self._calm: dict[Key, tuple[int, Still]] = {}
         self._written: dict[Key, tuple[str, datetime]] = {}
+        self._conflicts: dict[Key, int] = {}
+        self._unseen: dict[Key, int] = {}
+        self._begun: dict[Key, str] = {}
 
     # What a kind has to say.
 
@@ -148,9 +159,25 @@ class Reconciler(ABC, Generic[R, S, Seen, A]):
     # What is the same for all.
 
     async def __call__(self, key: Key) -> Outcome:
-        """Bring one object a step further."""
+        """Bring one object a step further; one that is gone is forgotten."""
         if await self._is_still_calm(key):
             return Done()
+        outcome = await self._reconcile_and_tell(key)
+        if isinstance(outcome, Gone):
+            self.forget(key)
+        return outcome
+
+    def forget(self, key: Key) -> None:
+        """The object is gone, whoever let it go: nothing is kept of it."""
+        self._calm.pop(key, None)
+        self._written.pop(key, None)
+        self._conflicts.pop(key, None)
+        self._unseen.pop(key, None)
+        uid = self._begun.pop(key, None)
+        if uid is not None:
+            self.world.ledger.gone(uid)
+
+    async def _reconcile_and_tell(self, key: Key) -> Outcome:
         self._count += 1
         run = f"{self.world.process.holder.rpartition('-')[2]}-{self._count}"
         with (
@@ -170,10 +197,19 @@ class Reconciler(ABC, Generic[R, S, Seen, A]):
 
     async def _reconcile_or_look_again(self, key: Key) -> Outcome:
         try:
-            return await self._reconcile(key)
+            outcome = await self._reconcile(key)
         except (Conflict, NotFound):
             # Somebody changed the object since we saw it: see what it is now.
-            return Gone() if await self._live(key) is None else After(0)
+            return Gone() if await self._live(key) is None else After(self._pause(key))
+        self._conflicts.pop(key, None)
+        return outcome
+
+    def _pause(self, key: Key) -> float:
+        """Seconds until another try: none after the first refusals, each somebody's change."""
+        refused = self._conflicts[key] = self._conflicts.get(key, 0) + 1
+        if refused < SOON_REFUSED:
+            return 0.0
+        return self.world.process.backoff.delay(refused - SOON_REFUSED + 1, self.world.rng.random())
 
     async def _reconcile(self, key: Key) -> Outcome:
         body = self.store.get(key) or await self._live(key)
@@ -190,8 +226,11 @@ class Reconciler(ABC, Generic[R, S, Seen, A]):
         except StageError as error:
             if self.is_settled(resource):
                 log.warning("cannot look", object=str(key), stage=error.stage, error=str(error))
-                return Failed("CannotLook", self._delay(error))
+                # In an outage all settled objects are such: each comes back more and more seldom.
+                failures = self._unseen[key] = self._unseen.get(key, 0) + 1
+                return Failed("CannotLook", self._delay(error, failures))
             return await self._failed(key, body, resource, error)
+        self._unseen.pop(key, None)
         plan = self.decide(observed, now)
         outcome = await self._carry_out(key, body, resource, plan)
         if plan.action is None and self.is_settled(resource) and isinstance(outcome, Done):
@@ -240,6 +279,7 @@ class Reconciler(ABC, Generic[R, S, Seen, A]):
     async def _act(self, key: Key, body: Body, resource: R, action: A, outcome: Outcome) -> Outcome:
         if not self.world.gate.is_held():
             return After(1.0)
+        self._begin(key, resource.metadata.uid)
         started = time.monotonic()
         say = log.bind(
             kind=resource.kind,
@@ -271,6 +311,13 @@ class Reconciler(ABC, Generic[R, S, Seen, A]):
             return outcome
         return await self._record_result(key, body, resource, result) or outcome
 
+    def _begin(self, key: Key, uid: str) -> None:
+        """The ledger will hold something of object `uid`; what was of its name before is gone."""
+        before = self._begun.get(key, uid)
+        if before != uid:
+            self.world.ledger.gone(before)
+        self._begun[key] = uid
+
     async def _release(self, body: Body, resource: R, action: RemoveFinalizer) -> Outcome:
         if action.left_behind:
             message = f"Released on request; left behind: {action.left_behind}."
@@ -279,7 +326,6 @@ class Reconciler(ABC, Generic[R, S, Seen, A]):
         after = await self._set_finalizers(body, rest)
         if after is not None and after["metadata"].get("finalizers"):
             return After(0)
-        self.world.ledger.forget(resource.metadata.uid)
         return Gone()
 
     async def _failed(self, key: Key, body: Body, resource: R, error: StageError) -> Outcome:
@@ -344,12 +390,13 @@ class Reconciler(ABC, Generic[R, S, Seen, A]):
         return version == _version(body) and 0 <= age < FRESH_SECONDS
 
     async def _live(self, key: Key) -> Body | None:
+        before = self.store.version(key)
         body = await self.objects.get(key)
         if body is None:
             self.store.forget(key)
             self._written.pop(key, None)
         else:
-            self.store.observe(body)
+            self.store.observe_live(body, before)
         return body
 
     def _tell(self, body: Body, before: Sequence[Condition], after: Sequence[Condition]) -> None:
@@ -369,10 +416,9 @@ class Reconciler(ABC, Generic[R, S, Seen, A]):
         )
         self.world.events.publish(body, warning=stalled, reason=new.reason, message=new.message)
 
-    def _delay(self, error: StageError) -> float:
-        return retry_delay(
-            error, SETTLED_FAILURES, self.world.process.backoff, self.world.rng.random()
-        )
+    def _delay(self, error: StageError, failures: int = 1) -> float:
+        step = SETTLED_FAILURES + failures - 1
+        return retry_delay(error, step, self.world.process.backoff, self.world.rng.random())
 
 
 def _version(body: Mapping[str, Any]) -> str:

@@ -29,7 +29,9 @@ class Ledger:
         self._clock = clock
         self._may_send = may_send
         self._sent: dict[tuple[str, str], datetime] = {}
+        self._created: dict[str, datetime] = {}
         self._new: set[str] = set()
+        self._deleted: dict[str, set[str]] = {}
 
     def begun(self, uid: str) -> None:
         """This process is the first that ever had to do with object `uid`."""
@@ -44,6 +46,13 @@ class Ledger:
         sent = self._sent.get((uid, intent.kind)) if intent is not None else None
         # An older intent's request has nothing to do with this one.
         return sent if sent is not None and intent is not None and sent >= intent.since else None
+
+    def last_created(self, uid: str) -> datetime | None:
+        """When this process last created, or may have created, something for object `uid`.
+
+        Looks that begin soon after that may not show it yet. Known also once the result is stored.
+        """
+        return self._created.get(uid)
 
     async def send(self, uid: str, kind: str, create: Callable[[], Awaitable[T]]) -> T:
         """Send a create. It stays in the ledger unless it definitely did not happen.
@@ -60,9 +69,9 @@ class Ledger:
         before = self._sent.get((uid, kind))
         self._sent[(uid, kind)] = self._clock()
         try:
-            return await create()
+            created = await create()
         except Ambiguous:
-            self._sent[(uid, kind)] = self._clock()
+            self._sent[(uid, kind)] = self._created[uid] = self._clock()
             raise
         except OperatorError:
             # This one did not happen. An earlier one may have, and be what it ran into.
@@ -71,9 +80,25 @@ class Ledger:
             else:
                 self._sent[(uid, kind)] = before
             raise
+        self._created[uid] = self._clock()
+        return created
+
+    def deleted(self, uid: str, remote_id: str) -> None:
+        """This process has deleted what object `uid` had under `remote_id`."""
+        self._deleted.setdefault(uid, set()).add(remote_id)
+
+    def has_deleted(self, uid: str, remote_id: str) -> bool:
+        """True when this process has deleted it: that it is not seen any more says it is gone."""
+        return remote_id in self._deleted.get(uid, ())
+
+    def gone(self, uid: str) -> None:
+        """The object is gone."""
+        self.forget(uid)
+        self._deleted.pop(uid, None)
+        self._created.pop(uid, None)
 
     def forget(self, uid: str) -> None:
-        """What was sent for an object is stored, or the object is gone."""
+        """What was sent for an object is stored."""
         self._new.discard(uid)
         for key in [key for key in self._sent if key[0] == uid]:
             del self._sent[key]

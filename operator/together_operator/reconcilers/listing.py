@@ -22,11 +22,8 @@ T = TypeVar("T", bound=Identified)
 REST = 5.0
 """A list is read again after so many times as long as its reading took, where that matters less."""
 
-CALM_REST = 100.0
-"""The same for the looks at what is settled, which change nothing."""
-
-LONGEST_CALM_REST = 300.0
-"""Seconds."""
+CALM_REST = 1000.0
+"""The same for the looks at what is settled, which change nothing: a thousandth of the time."""
 
 LONGEST_REST = 20.0
 """Seconds. A reading that took long because Together was away tells nothing about the next one."""
@@ -98,16 +95,17 @@ class Listing(Generic[T]):
         self._writes: list[tuple[float, str, T | None]] = []
         self._took = 0.0
 
-    def age(self, least: float, *, calm: bool = False) -> float:
+    def age(self, least: float, *, calm: float | None = None) -> float:
         """How old a list may be: `least` seconds, and more where it is long.
 
         Else a burst of new objects beside 10,000 old ones would do nothing but read 20 pages.
 
         Args:
-            calm: it is only looked at to see that nothing has changed.
+            calm: the most that it may be where it is only looked at to see that nothing has
+                changed.
         """
-        if calm:
-            return max(least, min(CALM_REST * self._took, LONGEST_CALM_REST))
+        if calm is not None:
+            return min(calm, max(least, CALM_REST * self._took))
         return max(least, min(REST * self._took, LONGEST_REST))
 
     async def read(self, since: float, priority: Priority = Priority.POLLING) -> Snapshot[T]:

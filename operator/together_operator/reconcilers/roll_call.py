@@ -2,6 +2,9 @@
 
 After a 410 kopf lists anew, and an object that vanished in the gap yields no DELETED. A settled one
 would be believed in for ever, with the money that it reserves and the model that it uses.
+
+After an etcd was restored from a backup, objects have older versions than those that are known, and
+what the watch tells of them looks like old news until theirs are known instead.
 """
 
 from __future__ import annotations
@@ -68,6 +71,8 @@ class RollCall:
                 await self.call()
             except OperatorError as error:
                 log.warning("cannot call the roll", kind=self._kind, error=str(error))
+            except Exception:  # a bug in one object's way must not end it for the process's life
+                log.exception("roll call crashed", kind=self._kind)
 
     async def call(self) -> int:
         """Tell of what the watch has not told, and how often that was.
@@ -80,9 +85,8 @@ class RollCall:
         there = await self._roll.versions()
         missed = 0
         for key in sorted(before.keys() | there.keys()):
-            if before.get(key, -1) >= there.get(key, -1) and key in there:
-                continue
-            missed += await self._look_at(key)
+            if before.get(key) != there.get(key):
+                missed += await self._look_at(key)
         if missed:
             log.warning("the watch missed changes", kind=self._kind, number=missed)
         self._meter.missed(self._kind, missed)
@@ -90,15 +94,17 @@ class RollCall:
 
     async def _look_at(self, key: Key) -> bool:
         """One that seems to be other than it is known. True when it was."""
+        before = self._store.version(key)
         live = await self._roll.get(key)
-        known = self._store.get(key)  # as it is now: the watch may have told meanwhile
+        # What is known is what is known now: the watch may have told meanwhile.
         if live is None:
+            known = self._store.get(key)
             if known is not None:
                 self._tell(known, True)
             return known is not None
-        if known is not None and self._store.version(key) >= int(
-            live["metadata"]["resourceVersion"]
-        ):
+        if self._store.is_restored(live, before):
+            self._store.forget(key)  # else what is told would be old news
+        if self._store.version(key) >= int(live["metadata"]["resourceVersion"]):
             return False
         self._tell(live, False)
         return True

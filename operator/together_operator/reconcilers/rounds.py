@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from together_operator.domain.names import short_hash
+
+LEAST_GAP = timedelta(seconds=2)
+"""Between two looks at sources, whosever they are: 150 in five minutes. The Hub refuses who asks
+it more than 500 times in that time without a token (huggingface.co/docs/hub/rate-limits), and what
+people wait for is to have the rest.
+"""
 
 
 class Rounds:
@@ -14,13 +21,16 @@ class Rounds:
     the object's uid gives, so that many objects don't ask a hub at once.
 
     Args:
-        seconds: the interval; 0: nothing is ever due.
+        seconds: the interval; 0: nothing is ever due. It is longer with very many objects, so
+            that `LEAST_GAP` is between two looks on average.
         started: when the process did.
+        objects: how many there are.
     """
 
-    def __init__(self, seconds: float, started: datetime) -> None:
-        self._interval = timedelta(seconds=seconds)
+    def __init__(self, seconds: float, started: datetime, objects: Callable[[], int]) -> None:
+        self._seconds = timedelta(seconds=seconds)
         self._started = started
+        self._objects = objects
         self._tidied = started
         self._looked: dict[str, datetime] = {}
 
@@ -30,11 +40,17 @@ class Rounds:
 
     def is_due(self, uid: str, now: datetime) -> bool:
         """Whether the object should be looked at now."""
-        if not self._interval:
+        if not self._seconds:
             return False
-        share = int(short_hash(uid), 16) / 16**10
-        first = self._started - self._interval * share
-        return now - self._looked.get(uid, first) >= self._interval
+        interval, last = self._interval, self._looked.get(uid)
+        if last is None:
+            share = int(short_hash(uid), 16) / 16**10
+            last = self._started - interval * share
+        return now - last >= interval
+
+    @property
+    def _interval(self) -> timedelta:
+        return max(self._seconds, LEAST_GAP * self._objects())
 
     def looked(self, uid: str, now: datetime) -> None:
         """The object is looked at now. Those that are gone are forgotten, once an interval."""

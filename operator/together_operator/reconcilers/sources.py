@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
@@ -11,7 +12,7 @@ from pydantic import SecretStr
 from together_operator.api.v1alpha1 import CustomModel, S3Location
 from together_operator.domain.archive_manifest import Worker
 from together_operator.domain.conditions import Reason
-from together_operator.domain.errors import InputError, NotFound, OperatorError
+from together_operator.domain.errors import InputError, NotFound, OperatorError, Unavailable
 from together_operator.domain.source import (
     SourceFacts,
     check_addresses,
@@ -43,6 +44,11 @@ log = structlog.get_logger(__name__)
 URL_SECONDS = 120 * 60
 """Together needs a URL for 100 minutes from the import's start; twenty more are the margin."""
 
+LOOK_SECONDS = 300.0
+"""For everything that a look at one source asks: a bit more than two calls to a slow endpoint with
+their turns (`adapters.strangers`, 130 s and 150 s). Other calls have bounds for each answer only.
+"""
+
 
 @dataclass
 class Outside:
@@ -70,17 +76,29 @@ class Sources:
 
     world: World
     outside: Outside
+    objects: Callable[[], int]
+    """How many CustomModels there are."""
+
     _rounds: Rounds = field(init=False)
 
     def __post_init__(self) -> None:
-        self._rounds = Rounds(self.outside.source_seconds, self.world.process.started)
+        started = self.world.process.started
+        self._rounds = Rounds(self.outside.source_seconds, started, self.objects)
 
     async def look(self, cm: CustomModel) -> SourceFacts:
         """What is there, once it was found to be what Together takes.
 
         Raises:
             InputError: it is not; the message names every problem with its remedy.
+            Unavailable: it takes too long.
         """
+        try:
+            async with asyncio.timeout(LOOK_SECONDS):
+                return await self._inspected(cm)
+        except TimeoutError:
+            raise Unavailable("the source takes too long to answer") from None
+
+    async def _inspected(self, cm: CustomModel) -> SourceFacts:
         check_addresses(cm.spec, self.outside.worker.addresses)
         facts, place = await self._look(cm)
         known, digest = cm.status.source, source_digest(cm.spec)
@@ -107,8 +125,7 @@ class Sources:
         try:
             return await self.look(cm)
         except OperatorError as error:
-            name = f"{cm.metadata.namespace}/{cm.metadata.name}"
-            log.warning("cannot look at the source again", object=name, error=str(error))
+            log.warning("cannot look at the source again", object=cm.key, error=str(error))
             return None
 
     async def credentials(self, cm: CustomModel, location: S3Location) -> Credentials:

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from together_operator.api.v1alpha1 import ModelDeployment
-from together_operator.domain.deployment.budget import reserved_in
 from together_operator.domain.deployment.observed import Ceiling
-from together_operator.engine.store import Body, Key
+from together_operator.domain.text import cents_of
+from together_operator.engine.store import Body, Key, key_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +64,11 @@ class Spending:
     def seed(self, bodies: Iterable[Body]) -> None:
         """Take over what the statuses of all objects say, before anything is decided."""
         for body in bodies:
-            md = ModelDeployment.model_validate(body)
-            self._reserved[_key(md)] = reserved_in(md.status)
+            self._reserved[key_of(body)] = _told(body, "reservedPerHour")
 
     def ceilings(self, md: ModelDeployment) -> tuple[Ceiling, ...]:
         """The ceilings that an object is under, and what the others use of them."""
-        mine, namespace = _key(md), md.metadata.namespace
+        mine, namespace = Key.of(md.metadata), md.metadata.namespace
         found = []
         limit = self._limits.of(namespace)
         if limit is not None:
@@ -83,7 +82,7 @@ class Spending:
 
     def reserve(self, md: ModelDeployment, cents: float, *, waits: bool) -> None:
         """An object reserves so much from now on; `waits`: it would like to have more."""
-        key = _key(md)
+        key = Key.of(md.metadata)
         before = self._reserved.get(key, 0.0)
         self._reserved[key] = cents
         if waits:
@@ -95,9 +94,11 @@ class Spending:
 
     def bill(self, md: ModelDeployment, cents: float, now: datetime) -> None:
         """Together bills an object so much an hour from now on."""
-        bill = self._bills.setdefault(_key(md), _Bill(0.0, now))
-        _accrue(bill, now)
-        bill.rate = cents
+        self._bill(Key.of(md.metadata), cents, now)
+
+    def assume(self, body: Body, now: datetime) -> None:
+        """Together bills a settled object as its status says, which nobody has looked at yet."""
+        self._bill(key_of(body), _told(body, "perHour"), now)
 
     def forget(self, key: Key) -> None:
         """The object is gone, and what it had with it."""
@@ -115,6 +116,11 @@ class Spending:
             bill.untold = 0.0
         return taken
 
+    def _bill(self, key: Key, cents: float, now: datetime) -> None:
+        bill = self._bills.setdefault(key, _Bill(0.0, now))
+        _accrue(bill, now)
+        bill.rate = cents
+
     def _freed(self, by: Key) -> None:
         for key in sorted(self._waiting - {by}):
             self.on_freed(key)
@@ -126,5 +132,7 @@ def _accrue(bill: _Bill, now: datetime) -> None:
     bill.since = now
 
 
-def _key(md: ModelDeployment) -> Key:
-    return Key(md.metadata.namespace, md.metadata.name)
+def _told(body: Body, amount: str) -> float:
+    """Of the body as it is: one object that can't be read must not hold up the others."""
+    cost = (body.get("status") or {}).get("cost") or {}
+    return cents_of(cost.get(amount)) or 0.0

@@ -29,6 +29,8 @@ class RehearsedObjects:
         self.bodies: dict[Key, dict[str, Any]] = {
             key: copy.deepcopy(dict(body)) for key, body in bodies.items()
         }
+        self.writes = 0
+        """How often anything was changed."""
 
     async def get(self, key: Key) -> Body | None:
         """A body, or None."""
@@ -60,6 +62,7 @@ class RehearsedObjects:
         version = int(self.bodies[key]["metadata"]["resourceVersion"]) + 1
         after["metadata"] = {**after["metadata"], "resourceVersion": str(version)}
         self.bodies[key] = after
+        self.writes += 1
         return copy.deepcopy(after)
 
 
@@ -158,7 +161,12 @@ class RehearsedArchives:
         return await self._real.list_prefix(location, uri, credentials)
 
     async def delete_archives(
-        self, location: S3Location, folder: str, credentials: Credentials
+        self,
+        location: S3Location,
+        folder: str,
+        credentials: Credentials,
+        *,
+        keep_whole: bool = False,
     ) -> None:
         """Nothing: no archive was written."""
 

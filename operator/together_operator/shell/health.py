@@ -60,7 +60,8 @@ class HealthServer:
         return answer
 
     async def _serve_metrics(self, request: web.Request) -> web.Response:
-        del request
+        """All metrics, or those that `name[]` names, as with every server of prometheus_client."""
         self._refresh()
-        body = generate_latest(self._metrics.registry)
+        registry, names = self._metrics.registry, request.query.getall("name[]", [])
+        body = generate_latest(registry.restricted_registry(names) if names else registry)
         return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})

@@ -1,7 +1,7 @@
 """The Lease that lets only one operator act, with a fence in time.
 
 The protocol is client-go's: a Lease may be taken over when its record has not changed for its
-duration, by the candidate's own monotonic clock, so that clocks need not agree. The election in
+duration, by the candidate's own clock, so that clocks need not agree. The election in
 `kubernetes.aio` 37 can't be used: it sends a parameter that the same library's validation refuses,
 and it compares wall clocks. docs/design/2026-11-23-lease.md has the measurement.
 """
@@ -18,12 +18,24 @@ import aiohttp
 import structlog
 from kubernetes.aio.client.exceptions import ApiException
 
+from together_operator.domain.names import LEASE_LABELS
+
 log = structlog.get_logger(__name__)
 
 Json = dict[str, Any]
 
+_NEVER = float("-inf")
 _LEASES = "/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases"
 _OUTAGES = (aiohttp.ClientError, TimeoutError, OSError, ValueError)
+_CLOCK: int = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
+
+def seconds_since_boot() -> float:
+    """Seconds that only rise, and go on while the machine sleeps, as the others' clocks do.
+
+    Linux' CLOCK_MONOTONIC, which Python's is, stands still meanwhile.
+    """
+    return time.clock_gettime(_CLOCK)
 
 
 class Rest(Protocol):
@@ -43,12 +55,13 @@ class Rest(Protocol):
 class LeaseGate:
     """`Gate` of the ports: held while the Lease was renewed recently enough.
 
-    A process that is stopped or starved and wakes up after its Lease ended sees that by its own
-    clock, before it acts and before it could notice that another process took the Lease.
+    A process that is stopped, starved or suspended with its machine and wakes up after its Lease
+    ended sees that by its own clock, before it acts and before it could notice that another process
+    took the Lease. Where it does read that another has it, whatever the reason, its own is over.
 
     Args:
         seconds: how long the Lease holds without being renewed.
-        clock: monotonic seconds.
+        clock: seconds that only rise, also while the machine sleeps.
     """
 
     def __init__(
@@ -58,7 +71,7 @@ class LeaseGate:
         name: str,
         identity: str,
         seconds: float,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = seconds_since_boot,
     ) -> None:
         self._rest = rest
         self._namespace = namespace
@@ -66,7 +79,7 @@ class LeaseGate:
         self._identity = identity
         self._seconds = seconds
         self._clock = clock
-        self._renewed = float("-inf")
+        self._renewed = _NEVER
         self._seen: tuple[str | None, float] = (None, 0.0)
         self._over = False
 
@@ -136,19 +149,24 @@ class LeaseGate:
         except ApiException as error:
             if error.status != 404:
                 raise
-            new = {**self.reference, "spec": self._spec(transitions=0)}
+            new = _labelled({**self.reference, "spec": self._spec(transitions=0)})
             await self._rest.ask("POST", _LEASES, {"namespace": self._namespace}, body=new)
             return True
         spec: Json = lease.get("spec") or {}
         holder = spec.get("holderIdentity")
-        if holder and holder != self._identity and not self._has_ended(lease):
-            return False
+        if holder and holder != self._identity:
+            if self._renewed != _NEVER:
+                # It was ours: another took it over, or it was deleted or edited by hand.
+                self._over = True
+                return False
+            if not self._has_ended(lease):
+                return False
         if holder == self._identity:
             spec = {**spec, "renewTime": _now(), "leaseDurationSeconds": round(self._seconds)}
         else:
             spec = self._spec(transitions=(spec.get("leaseTransitions") or 0) + 1)
         # The resourceVersion that was read is the precondition: one candidate wins.
-        await self._ask("PUT", {**lease, "spec": spec})
+        await self._ask("PUT", _labelled({**lease, "spec": spec}))
         return True
 
     async def _ask(self, method: Literal["GET", "PUT"], body: Json | None = None) -> Json:
@@ -174,6 +192,12 @@ class LeaseGate:
             "renewTime": now,
             "leaseTransitions": transitions,
         }
+
+
+def _labelled(lease: Json) -> Json:
+    metadata: Json = lease["metadata"]
+    labels = {**(metadata.get("labels") or {}), **LEASE_LABELS}
+    return {**lease, "metadata": {**metadata, "labels": labels}}
 
 
 def _now() -> str:

@@ -8,12 +8,14 @@ import dataclasses
 import os
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import kopf
 
 from together_operator.api.v1alpha1 import GROUP, VERSION
 from together_operator.engine.store import Body
+from together_operator.shell.session import Sessions
 from together_operator.telemetry import Metrics
 
 Observe = Callable[[Body, bool], None]
@@ -117,31 +119,39 @@ def registry(
     """
     handlers = kopf.OperatorRegistry()
 
+    def tell(plural: str, observe: Observe, body: Body, *, deleted: bool = False) -> None:
+        metrics.watch_events.labels(plural).inc()
+        metrics.last_watch_event.labels(plural).set(time.time())
+        observe(body, deleted)
+
+    told = {plural: partial(tell, plural, observe) for plural, observe in observers.items()}
+    sessions = Sessions(told)
+
     @kopf.on.login(registry=handlers)
-    async def login(**kwargs: Any) -> kopf.ConnectionInfo | None:
+    async def login(**kwargs: Any) -> kopf.AiohttpSession | None:
         # As `kubernetes.aio` does in app.py: the pod's service account, else the kubeconfig. Both
         # are asked again when the API server answers 401, which is how a rotated token is read.
         found = kopf.login_with_service_account(**kwargs)
-        if found is None:
-            return kopf.login_with_kubeconfig(**kwargs)
-        # Kopf takes the name of the API server's Service, which needs a DNS that works before it
-        # does; the address is in the environment of every pod.
-        return dataclasses.replace(found, server=in_cluster_server(os.environ))
+        if found is not None:
+            # Kopf takes the name of the API server's Service, which needs a DNS that works before
+            # it does; the address is in the environment of every pod.
+            found = dataclasses.replace(found, server=in_cluster_server(os.environ))
+        else:
+            found = kopf.login_with_kubeconfig(**kwargs)
+        return sessions.of(found) if found is not None else None
 
     @kopf.on.startup(registry=handlers)
     async def startup(**_: Any) -> None:
         await on_ready()
 
-    def watch(plural: str, observe: Observe) -> None:
+    def watch(plural: str) -> None:
         @kopf.on.event(GROUP, VERSION, plural, registry=handlers, id=f"enqueue-{plural}")
         async def enqueue(event: Any, **_: Any) -> None:
             events.bind()
-            metrics.watch_events.labels(plural).inc()
-            metrics.last_watch_event.labels(plural).set(time.time())
-            observe(event["object"], event["type"] == "DELETED")
+            told[plural](event["object"], deleted=event["type"] == "DELETED")
 
-    for plural, observe in observers.items():
-        watch(plural, observe)
+    for plural in observers:
+        watch(plural)
     return handlers
 
 

@@ -10,7 +10,13 @@ import pytest
 
 from tests.contract.archive.conftest import BUCKET, FixtureStore
 from tests.support.s3_fixture import Quirks
-from together_operator.archive.errors import ArchiveError, SourceChanged, TemporaryFailure
+from tests.support.s3_fixture.operations import S3Error
+from together_operator.archive.errors import (
+    ArchiveError,
+    PermissionRefused,
+    SourceChanged,
+    TemporaryFailure,
+)
 
 SOURCE = f"s3://{BUCKET}/source/"
 
@@ -91,15 +97,25 @@ def test_a_store_that_damages_parts_is_found_out(full_store: FixtureStore, direc
     assert "out.zip" not in full_store.fixture.storage.buckets[BUCKET].objects
 
 
-OPERATIONS = [
-    "ListObjectsV2", "HeadObject", "GetObject", "ListMultipartUploads", "CreateMultipartUpload",
-    "UploadPart", "UploadPartCopy", "ListParts", "CompleteMultipartUpload",
-]  # fmt: skip
+CALLS = {
+    "ListObjectsV2": 2,
+    "HeadObject": 4,
+    "GetObject": 4,
+    "ListMultipartUploads": 2,
+    "CreateMultipartUpload": 3,
+    "UploadPart": 4,
+    "UploadPartCopy": 3,
+    "ListParts": 2,
+    "CompleteMultipartUpload": 2,
+}
+"""How often one run calls an operation, at least."""
 
 
-@pytest.mark.parametrize("operation", OPERATIONS)
+@pytest.mark.parametrize(
+    ("operation", "skip"),
+    [(operation, skip) for operation, calls in CALLS.items() for skip in (0, calls - 1)],
+)
 @pytest.mark.parametrize("kind", ["internal_error", "slow_down", "lost_answer", "reset_request"])
-@pytest.mark.parametrize("skip", [0, 3])
 def test_one_failure_anywhere_is_survived(
     full_store: FixtureStore,
     files: Mapping[str, bytes],
@@ -110,6 +126,7 @@ def test_one_failure_anywhere_is_survived(
 ) -> None:
     full_store.fixture.fail(operation, kind, skip=skip)  # type: ignore[arg-type]
     full_store.archive(SOURCE)
+    assert full_store.fixture.faults.unused() == []
     with zipfile.ZipFile(io.BytesIO(full_store.fixture.content(BUCKET, "out.zip"))) as opened:
         assert {name: opened.read(name) for name in opened.namelist()} == files
 
@@ -144,6 +161,7 @@ def test_connections_that_break_within_bodies_are_taken_up_again(
 @pytest.mark.parametrize(
     ("operation", "kind", "code"),
     [
+        ("HeadObject", "internal_error", 75),
         ("UploadPart", "slow_down", 75),
         ("UploadPart", "access_denied", 77),
         ("CreateMultipartUpload", "access_denied", 77),
@@ -164,6 +182,34 @@ def test_a_lasting_failure_ends_with_its_exit_code_and_one_harmless_line(
     assert "secret" not in text
     assert "Signature" not in text
     assert "out.zip" not in full_store.fixture.storage.buckets[BUCKET].objects
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+def test_a_store_that_is_busy_when_the_archive_is_read_back_ends_nothing_for_good(
+    full_store: FixtureStore, directory: Path, fast_retries: None, status: int
+) -> None:
+    def refuse(operation: str, _query: Mapping[str, str]) -> None:
+        if operation == "GetObject":
+            raise S3Error(status, "SlowDown")
+
+    full_store.fixture.before = refuse
+    with pytest.raises(TemporaryFailure, match=f"reading it back failed .{status}.; the store is"):
+        full_store.archive(str(directory))
+    full_store.fixture.before = lambda _operation, _query: None
+    assert full_store.archive(str(directory)).sent_bytes == 0
+
+
+@pytest.mark.parametrize("status", [400, 403])
+def test_a_head_without_words_is_explained_by_the_next_request(
+    full_store: FixtureStore, directory: Path, status: int
+) -> None:
+    def refuse(operation: str, _query: Mapping[str, str]) -> None:
+        if operation in ("HeadObject", "CreateMultipartUpload"):
+            raise S3Error(status, "ExpiredToken")
+
+    full_store.fixture.before = refuse
+    with pytest.raises(PermissionRefused, match="ExpiredToken; check the credentials"):
+        full_store.archive(str(directory))
 
 
 def replace(store: FixtureStore) -> None:

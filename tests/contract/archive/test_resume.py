@@ -31,6 +31,13 @@ marked_and_noted = pytest.mark.parametrize(
 )
 """A store whose uploads begin with markers, and one where they are noted in an object."""
 
+listing = pytest.mark.parametrize(
+    "quirks",
+    [Quirks(), Quirks(exact_prefix=True), Quirks(exact_prefix=True, every_part_named=True)],
+    ids=["by prefix", "by key", "by key, all named"],
+)
+"""A store that lists uploads by prefix, and those that list one key's only, as MinIO does."""
+
 
 def left_over(store: FixtureStore) -> list[str]:
     """Objects of uploads and probes."""
@@ -169,6 +176,17 @@ def test_a_second_signal_ends_a_slow_run_at_once(
     assert json.loads((tmp_path / "message").read_text())["exitCode"] == 75
 
 
+@listing
+def test_an_unfinished_upload_below_a_prefix_is_found_however_the_store_lists(
+    store: FixtureStore, directory: Path
+) -> None:
+    unfinished(store, directory, f"s3://{BUCKET}/archives/")
+    result = store.archive(str(directory), f"s3://{BUCKET}/archives/")
+    assert (result.resumed, result.sent_bytes) == (True, 0)
+    assert store.uploads() == []
+    assert left_over(store) == []
+
+
 def exit_code(store: FixtureStore, source: str) -> int:
     try:
         store.archive(source, workers=1)
@@ -181,7 +199,11 @@ def small_model() -> dict[str, bytes]:
     return {"config.json": b"{}", "a.bin": bytes(14 * MIB), "b.bin": b"1" * (9 * MIB)}
 
 
-@marked_and_noted
+@pytest.mark.parametrize(
+    "quirks",
+    [Quirks(), Quirks(every_part_named=True), Quirks(exact_prefix=True)],
+    ids=["unnamed parts are dropped", "every part is named", "uploads are listed by key"],
+)
 @pytest.mark.parametrize("from_directory", [False, True], ids=["prefix", "directory"])
 def test_whichever_request_is_the_last_one_the_next_run_makes_it_whole(
     store: FixtureStore, tmp_path: Path, fast_retries: None, from_directory: bool

@@ -234,7 +234,8 @@ async def test_an_endpoint_comes_with_its_deployment(
     [listed] = await provider.list_endpoints()
     assert listed == await provider.get_endpoint("e")
     assert (listed.bare_name, listed.placeholder) == ("e", False)
-    assert listed.name.startswith("acme/m-")
+    assert listed.name.startswith("devuser/acme/m-")
+    assert (endpoint.project, listed.project) == ("acme", "acme")
     assert listed.traffic == (TrafficShare(ready.id, 100.0),)
     assert [summary.state for summary in listed.deployments] == ["READY"]
 

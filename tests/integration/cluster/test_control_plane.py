@@ -51,7 +51,7 @@ def test_a_killed_component_comes_back_with_its_data(workspace: Workspace, name:
     with pytest.raises(KubectlError):
         workspace.kubectl("get", "configmap", stored, "--request-timeout=1s")
     component.start()
-    workspace.cluster.wait_ready()
+    workspace.cluster.recover()
 
     assert component.pid != pid
     assert workspace.get("configmap", stored)["data"] == {"key": "value"}

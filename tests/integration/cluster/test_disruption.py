@@ -112,7 +112,7 @@ def test_an_end_during_an_outage_of_the_api_server_is_told_afterwards(
     workspace.cluster.api_server.kill()
     (tmp_path / "open").touch()
     workspace.cluster.api_server.start()
-    workspace.cluster.wait_ready()
+    workspace.cluster.recover()
 
     assert terminated(workspace.wait_for_end("unseen"))["exitCode"] == 7
 

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -34,17 +34,25 @@ from together_operator.domain.together import (
     ImportState,
     NewDeployment,
     NewModel,
+    Placement,
     TrafficShare,
+    Tuning,
 )
 
 pytestmark = pytest.mark.integration
 BASE = "Qwen/Qwen2.5-0.5B-Instruct"
 SECONDS = 60.0
+SETTINGS: dict[str, dict[str, Any]] = {
+    "placed": {"placement": Placement(regions=("us-central-4",), hipaa=True)},
+    "scaled": {"max_replicas": 3, "tuning": Tuning(scale_up_window=60, scale_to_zero_window=86400)},
+    "idling": {"tuning": Tuning(inactive_timeout=1440)},
+}
+"""One endpoint for each kind of setting; the times are too long to pass here."""
 
 
 @dataclass
 class Clicked:
-    """Five models and two endpoints that no object asked for, and a cluster without objects."""
+    """Five models and five endpoints that no object asked for, and a cluster without objects."""
 
     cluster: ThrowawayCluster
     simulators: Simulators
@@ -106,12 +114,12 @@ def test_what_is_exported_becomes_ready_and_nothing_is_changed_at_together(
     manifests = tmp_path / "together.yaml"
     manifests.write_text(exported.stdout)
     kinds = [document["kind"] for document in yaml.safe_load_all(exported.stdout)]
-    assert (kinds.count("CustomModel"), kinds.count("ModelDeployment")) == (5, 2)
+    assert (kinds.count("CustomModel"), kinds.count("ModelDeployment")) == (5, 5)
     assert clicked.objects() == [], "an empty cluster"
     before = clicked.changes()
 
     clicked.cluster.kubectl("apply", "-f", str(manifests))
-    until(lambda: _ready(clicked) == 7, SECONDS, "all seven are Ready", lambda: _told(clicked))
+    until(lambda: _ready(clicked) == 10, SECONDS, "all ten are Ready", lambda: _told(clicked))
 
     assert clicked.changes() == before
     clicked.cluster.kubectl("delete", "-f", str(manifests), "--timeout=60s")
@@ -159,6 +167,8 @@ async def _click(simulators: Simulators, folder: Path) -> None:
         models = {name: await _import(provider, name, url, base) for name, url in urls.items()}
         for endpoint, served in (("Chat", "Model.0"), ("packed-chat", "packed")):
             await _serve(provider, endpoint, models[served])
+        for endpoint, settings in SETTINGS.items():
+            await _serve(provider, endpoint, models["Model.1"], **settings)
     finally:
         await provider.close()
 
@@ -176,11 +186,12 @@ async def _import(provider: TogetherV2, name: str, url: str, base: str) -> str:
     return model.id
 
 
-async def _serve(provider: TogetherV2, name: str, model_id: str) -> None:
+async def _serve(provider: TogetherV2, name: str, model_id: str, **settings: Any) -> None:
     endpoint = await provider.create_endpoint(name)
     config = (await provider.list_configs(model_id))[0]
     model = f"projects/{endpoint.project_id}/models/{model_id}"
     new = NewDeployment(f"{name.lower()}-1", model, config.resource, 1, 1)
+    new = replace(new, **settings)
     deployment = await provider.create_deployment(endpoint.id, new)
     share = TrafficShare(deployment.id, 1)
     await provider.set_traffic(endpoint.id, [share], endpoint.etag)

@@ -273,6 +273,8 @@ class Workspace:
         histories = self._recorder.histories(self.namespace)
         assert [v for history in histories for v in violations(history)] == []
         assert self._needless_writes(histories) == []
+        mine = f'"{self.namespace}/'
+        assert [line[:2000] for line in self.operator.crashes() if mine in line] == []
 
     def _needless_writes(self, histories: list[list[Object]]) -> list[str]:
         """Objects whose status was written more often than it changed."""

@@ -75,7 +75,7 @@ def test_after_a_410_everything_is_listed_again_and_what_vanished_is_forgotten(
         world.kubectl("patch", f"{kind}s.together.ai/gone", "--type=merge", patch)
     # A new API server's watch cache begins now: where the old watch ended is too old for it.
     world.cluster.api_server.restart()
-    world.cluster.wait_ready()
+    world.cluster.recover()
     world.api.restore()
 
     world.described("m", "unheard")
@@ -155,7 +155,7 @@ def test_rights_to_watch_alone_are_missed_and_found_again(world: World) -> None:
     world.cluster.kubectl("apply", "-f", "-", input=lame)
     # Rights count when a watch is opened: the API server's end cuts the one that there is.
     world.cluster.api_server.restart()
-    world.cluster.wait_ready()
+    world.cluster.recover()
     world.describe("m", "while it was deaf")
     time.sleep(5)
     world.cluster.kubectl("apply", "-f", "-", input=role)

@@ -184,6 +184,7 @@ class World:
         assert self.models() == {}, "models are left at Together"
         left = [e for e in self.simulators.state()["endpoints"] if self._is_mine(e)]
         assert left == [], "endpoints are left at Together"
+        assert [line[:2000] for operator in self.operators for line in operator.crashes()] == []
 
     def _is_mine(self, item: Object) -> bool:
         return str(item["name"]).startswith(f"{self.namespace}-")

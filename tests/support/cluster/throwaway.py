@@ -121,6 +121,10 @@ class ThrowawayCluster:
         kubeconfig = self.kubeconfig(user)
         return self._kubectl.run(*args, kubeconfig=kubeconfig, check=check, stdin=input)
 
+    def kubectl_binary(self) -> Path:
+        """The program: of the cluster's version, where the cluster is our own."""
+        return self._kubectl.binary
+
     def kubectl_process(self, *args: str, user: str = "admin") -> subprocess.Popen[str]:
         """Start kubectl with its output in pipes, for ``--watch`` and ``logs --follow``."""
         return self._kubectl.popen(*args, kubeconfig=self.kubeconfig(user))
@@ -171,11 +175,6 @@ class ThrowawayCluster:
         )
 
     @property
-    def owned(self) -> bool:
-        """Whether the control plane is our own, so that its parts can be killed and audited."""
-        return isinstance(self._backend, backends.Own)
-
-    @property
     def node(self) -> ProcessNode:
         """The node that runs pods as processes."""
         return self._own.node
@@ -207,9 +206,9 @@ class ThrowawayCluster:
         """Give ``user`` a new token in its kubeconfig; the old one is refused afterwards."""
         self._control_plane.rotate_token(user)
 
-    def wait_ready(self) -> None:
-        """Wait until the whole control plane is ready, as after a restart of a part of it."""
-        self._control_plane.wait_ready()
+    def recover(self) -> None:
+        """Make the whole control plane work again after a part of it was killed or restarted."""
+        self._control_plane.recover()
 
     def _wait_for_service_account(self, namespace: str) -> None:
         """Wait for what the controllers put into a namespace; without it, no pod is admitted."""

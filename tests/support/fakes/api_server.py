@@ -18,6 +18,8 @@ from together_operator.engine.store import Body, Key, key_of
 Manifest = dict[str, Any]
 Deliver = Callable[[Body, bool], None]
 
+Backup = Mapping[tuple[str, Key], Body]
+
 INITIAL_STATUS = {"observedGeneration": -1}
 """The CRDs' default."""
 
@@ -134,6 +136,19 @@ class ApiServer:
             return after
         return self._commit(kind, before, after)
 
+    def backup(self) -> Backup:
+        """A snapshot of the etcd behind it."""
+        return dict(self._objects)
+
+    def restore(self, backup: Backup) -> None:
+        """The etcd comes back from a snapshot, as `etcdutl snapshot restore --bump-revision
+        --mark-compacted` does it: what was not changed since has its old version, later writes
+        have newer ones than there ever were, and every watch has to list anew.
+        """
+        self._objects = dict(backup)
+        for watch in self.watches:
+            watch.begin_anew()
+
     async def changed(self) -> None:
         """Wait for the next commit."""
         waiter: asyncio.Future[None] = self._loop.create_future()
@@ -209,6 +224,10 @@ class Watch:
         self.closed = True
         if self in self.server.watches:
             self.server.watches.remove(self)
+
+    def begin_anew(self) -> None:
+        """The server answers 410: list, and no word of what is not there any more."""
+        self.loop.call_soon(self._list)
 
     def notice(self, change: Change) -> None:
         """Take a commit."""

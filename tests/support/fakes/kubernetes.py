@@ -16,7 +16,7 @@ from together_operator.api.v1alpha1 import ArchiveStatus, Progress
 from together_operator.domain import errors
 from together_operator.domain.archive_job import OWNER_LABEL, JobFacts, JobState
 from together_operator.domain.deployment.observed import PublishedMap
-from together_operator.engine.store import Body, Key
+from together_operator.engine.store import Body, Key, key_of
 
 
 class FakeObjects:
@@ -25,27 +25,35 @@ class FakeObjects:
     def __init__(self, server: ApiServer, wire: Wire, kind: str) -> None:
         self._server = server
         self._wire = wire
-        self._kind = kind
+        self.kind = kind
 
     async def get(self, key: Key) -> Body | None:
         """The live object, or None."""
-        body = await self._wire.read("kubernetes.get", lambda _: self._server.get(self._kind, key))
+        body = await self._wire.read("kubernetes.get", lambda _: self._server.get(self.kind, key))
         if body is not None:
             ACTING_FOR.set(body["metadata"]["uid"])
         return body
 
     async def list(self) -> Sequence[Body]:
         """All objects."""
-        return await self._wire.read(
-            "kubernetes.list", lambda _: list(self._server.all(self._kind))
-        )
+        return await self._wire.read("kubernetes.list", lambda _: list(self._server.all(self.kind)))
+
+    async def versions(self) -> Mapping[Key, int]:
+        """The resourceVersion of each."""
+        return await self._wire.read("kubernetes.versions", lambda _: self._versions())
+
+    def _versions(self) -> Mapping[Key, int]:
+        return {
+            key_of(body): int(body["metadata"]["resourceVersion"])
+            for body in self._server.all(self.kind)
+        }
 
     async def write_status(self, body: Body, status: Mapping[str, Any]) -> Body:
         """Replace the status."""
         ACTING_FOR.set(body["metadata"]["uid"])
         return await self._wire.write(
             "kubernetes.write_status",
-            lambda: self._server.write_status(self._kind, body, status),
+            lambda: self._server.write_status(self.kind, body, status),
             errors.Unavailable,
         )
 
@@ -53,9 +61,9 @@ class FakeObjects:
         """Ask for the deletion of the object with that UID."""
 
         def effect() -> None:
-            body = self._server.get(self._kind, key)
+            body = self._server.get(self.kind, key)
             if body is not None and body["metadata"]["uid"] == uid:
-                self._server.delete(self._kind, key)
+                self._server.delete(self.kind, key)
 
         await self._wire.write("kubernetes.delete", effect, errors.Unavailable)
 
@@ -64,7 +72,7 @@ class FakeObjects:
         ACTING_FOR.set(body["metadata"]["uid"])
         return await self._wire.write(
             "kubernetes.set_finalizers",
-            lambda: self._server.set_finalizers(self._kind, body, finalizers),
+            lambda: self._server.set_finalizers(self.kind, body, finalizers),
             errors.Unavailable,
         )
 

@@ -39,6 +39,9 @@ class Stores:
 
     repositories: dict[str, Repository] = field(default_factory=dict)
     access_key: str | None = None
+    no_buckets: set[str] = field(default_factory=set)
+    """Buckets that somebody has removed, as `s3://bucket/`; only cleaning up meets that."""
+
     signed: dict[str, tuple[str, float]] = field(default_factory=dict)
     """What a signed URL gives access to, and until when."""
 
@@ -130,14 +133,21 @@ class FakeArchives:
         return await self._wire.read("s3.list_prefix", answer)
 
     async def delete_archives(
-        self, location: S3Location, folder: str, credentials: Credentials
+        self,
+        location: S3Location,
+        folder: str,
+        credentials: Credentials,
+        *,
+        keep_whole: bool = False,
     ) -> None:
-        """Delete everything in a folder."""
+        """Delete everything in a folder; nothing is ever unfinished there."""
         del location
 
         def effect() -> None:
             self._stores.check(credentials)
-            for uri in self._stores.below(folder):
+            if any(folder.startswith(bucket) for bucket in self._stores.no_buckets):
+                raise errors.NotFound(f"{folder}: NoSuchBucket", status=404)
+            for uri in self._stores.below(folder) if not keep_whole else ():
                 del self._stores.objects[uri]
 
         await self._wire.write("s3.delete_archives", effect, errors.Unavailable)

@@ -45,7 +45,7 @@ class Radosgw:
 
     def __init__(self, folder: Path, address: str, port: int = 7480) -> None:
         self._folder = folder
-        self._processes: list[subprocess.Popen[bytes]] = []
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._configuration = folder / "ceph.conf"
         self._address, self._port = address, port
         self.url = f"http://{address}:{port}"
@@ -83,7 +83,7 @@ class Radosgw:
 
     def stop(self) -> None:
         """End all of it; nothing in it is worth saving."""
-        for process in reversed(self._processes):
+        for process in reversed(self._processes.values()):
             process.kill()
             process.wait()
 
@@ -102,27 +102,40 @@ class Radosgw:
     def _run(self, *command: str | Path) -> None:
         words = [str(word) for word in command]
         options = [] if words[0] == "monmaptool" else ["-c", str(self._configuration)]
-        run = subprocess.run(
-            [*words, *options],
-            env=self._environment(),
-            capture_output=True,
-            text=True,
-            timeout=START_SECONDS,
-            check=False,
-        )
+        what = " ".join(words[:3])
+        try:
+            run = subprocess.run(
+                [*words, *options],
+                env=self._environment(),
+                capture_output=True,
+                text=True,
+                timeout=START_SECONDS,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            raise ClusterError(
+                f"{what} had no answer for {START_SECONDS:.0f} s. {self._ended()}"
+            ) from None
         if run.returncode:
-            raise ClusterError(f"{' '.join(words[:3])} failed: {run.stderr[-1000:]}")
+            raise ClusterError(f"{what} failed: {run.stderr[-1000:]}")
+
+    def _ended(self) -> str:
+        """Which processes are no more, with their last words."""
+        ended = [name for name, process in self._processes.items() if process.poll() is not None]
+        if not ended:
+            return f"Its processes run; their logs are in {self._folder}"
+        return "\n".join(
+            f"{name} has ended: {(self._folder / f'{name}.log').read_text()[-1000:]}"
+            for name in ended
+        )
 
     def _start(self, *command: str) -> None:
-        log = (self._folder / f"{command[0]}.log").open("wb")
-        with log:
-            self._processes.append(
-                subprocess.Popen(
-                    [*command, "-f", "-c", str(self._configuration)],
-                    env=self._environment(),
-                    stdout=log,
-                    stderr=log,
-                )
+        with (self._folder / f"{command[0]}.log").open("wb") as log:
+            self._processes[command[0]] = subprocess.Popen(
+                [*command, "-f", "-c", str(self._configuration)],
+                env=self._environment(),
+                stdout=log,
+                stderr=log,
             )
 
     def _environment(self) -> Mapping[str, str]:
@@ -145,6 +158,9 @@ admin socket = {folder}/run/$name.asok
 pid file = {folder}/run/$name.pid
 log file = {folder}/run/$name.out
 keyring = {folder}/keyring
+# A monitor ends, without a word to its clients, when its file system is 95 % full.
+mon data avail crit = 0
+mon data avail warn = 0
 osd objectstore = memstore
 memstore device bytes = {MEMORY_BYTES}
 osd crush chooseleaf type = 0

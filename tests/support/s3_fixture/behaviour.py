@@ -30,6 +30,8 @@ class Quirks:
     every_part_named: bool = False
     """Refuse to complete an upload that has parts which are not named, as Ceph does."""
     list_uploads: bool = True
+    exact_prefix: bool = False
+    """Take the prefix of a list of uploads for a whole key, as MinIO does."""
     minimum_part: int = 5 << 20
     kms_etags: bool = False
     """ETags that are no hash of the content, and differ each time."""
@@ -76,6 +78,11 @@ class FaultList:
     def add(self, fault: Fault) -> None:
         with self._lock:
             self._faults.append(fault)
+
+    def unused(self) -> list[Fault]:
+        """Those that were not injected, or less often than they were to be."""
+        with self._lock:
+            return [fault for fault in self._faults if fault.times]
 
     def take(self, operation: str) -> FaultKind | None:
         with self._lock:

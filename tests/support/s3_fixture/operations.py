@@ -108,11 +108,13 @@ class Operations:
         if not self._quirks.list_uploads:
             raise S3Error(403, "AccessDenied")
         prefix = query.get("prefix", "")
+        exact = self._quirks.exact_prefix and prefix
         with self._storage.lock:
             found = sorted(
                 (upload.key, upload_id, upload.initiated)
                 for upload_id, upload in self._storage.uploads.items()
-                if upload.bucket == bucket and upload.key.startswith(prefix)
+                if upload.bucket == bucket
+                and (upload.key == prefix if exact else upload.key.startswith(prefix))
             )
         quoted = query.get("encoding-type") == "url"
         items = "".join(

@@ -77,6 +77,7 @@ class S3Fixture:
     def __exit__(self, *_: object) -> None:
         self._server.shutdown()
         self._server.server_close()
+        self.storage.arena.clear()
 
 
 class _Server(ThreadingHTTPServer):

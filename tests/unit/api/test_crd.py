@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,6 +14,8 @@ from pydantic import BaseModel, Field
 from together_operator.api.crd import NotStructural, crd, main, structural_schema
 from together_operator.api.schema import CEL
 from together_operator.api.v1alpha1 import KINDS, CustomModel, ModelDeployment, Resource
+from together_operator.domain.custom_model import status as model
+from together_operator.domain.deployment import status as deployment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -293,3 +296,26 @@ def _has_no_null(value: object) -> bool:
     if isinstance(value, list):
         return all(_has_no_null(below) for below in value)
     return value is not None and value != "null"
+
+
+@pytest.mark.parametrize(
+    ("kind", "stages"),
+    [
+        (CustomModel, (model.SOURCE, model.ARCHIVE, model.REGISTER, model.IMPORT)),
+        (
+            ModelDeployment,
+            (
+                *(deployment.MODEL, deployment.AFFORD, deployment.SCHEDULE, deployment.DEPLOY),
+                *(deployment.ROUTE, deployment.ROLL, deployment.PUBLISH),
+            ),
+        ),
+    ],
+)
+def test_conditions_are_described_by_their_names(
+    kind: type[Resource], stages: tuple[str, ...]
+) -> None:
+    [version] = crd(kind)["spec"]["versions"]
+    status = version["schema"]["openAPIV3Schema"]["properties"]["status"]
+    described = status["properties"]["conditions"]["description"]
+
+    assert {"Ready", "Reconciling", "Stalled", *stages} <= set(re.findall(r"\w+", described))

@@ -7,6 +7,7 @@ import struct
 import tarfile
 import zipfile
 from collections.abc import Callable
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -292,6 +293,42 @@ def test_links_in_a_tar_are_refused() -> None:
 def test_only_the_start_of_a_compressed_tar_is_decompressed_and_that_is_said() -> None:
     bomb = gzip.compress(make_archive({"config.json": bytes(200 << 20)}, "tar"))
     assert check_archive(bomb, "a.tar.gz") == ["archive/partial"]
+
+
+@pytest.mark.parametrize(
+    ("first", "suspected"),
+    [
+        ({"onnx/config.json": b"{}", "onnx/model.onnx": bytes(33 << 20)}, ["structure/wrapped"]),
+        ({"weights.tar.gz": bytes(33 << 20)}, []),
+    ],
+    ids=["in a directory", "named like an archive"],
+)
+def test_the_start_of_a_compressed_tar_says_nothing_of_what_stands_behind(
+    first: Files, suspected: list[str]
+) -> None:
+    data = gzip.compress(make_archive(first | good_model(), "tar"), 1)
+    file = RangeFile(lambda offset, length: data[offset : offset + length], len(data))
+    found = archive_findings("a.tar.gz", file, inspect_files)
+    assert [finding.rule for finding in found] == [*suspected, "archive/partial"]
+    assert {finding.severity for finding in found} == {"warning"}
+
+
+def test_a_name_that_leads_out_of_a_compressed_tar_is_found_in_its_start() -> None:
+    files = {"../x": b"", "model.onnx": bytes(33 << 20)}
+    data = gzip.compress(make_archive(files, "tar"), 1)
+    assert check_archive(data, "a.tar.gz") == ["archive/unsafe-name", "archive/partial"]
+
+
+@pytest.mark.parametrize("behind", [b"", bytes(512), gzip.compress(b"")], ids=["", "0s", "empty"])
+@pytest.mark.parametrize("size", [1, 1000, 5000])
+def test_a_gzip_of_several_members_is_one_archive(size: int, behind: bytes) -> None:
+    """As bgzip and `cat a.gz b.gz` make it."""
+    raw = make_archive(good_model(), "tar")
+    cuts = [*range(0, min(len(raw), 200 * size), size), len(raw)]
+    members = [gzip.compress(raw[start:stop], 1) for start, stop in pairwise(cuts)]
+    assert check_archive(b"".join(members) + behind, "a.tar.gz") == []
+    assert check_archive(b"".join(members[:1]), "a.tar.gz") == ["archive/format"]
+    assert check_archive(b"".join(members)[:-1], "a.tar.gz") == ["archive/format"]
 
 
 def test_a_zip_that_claims_an_absurd_directory_is_refused() -> None:

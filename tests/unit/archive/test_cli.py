@@ -8,8 +8,12 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from botocore.exceptions import ClientError
 
 from tests.support.simulators.tiny_models import write_model
+from together_operator.archive.errors import TemporaryFailure
+from together_operator.archive.s3 import translate
+from together_operator.archive_cli import Settings, execute
 
 
 @pytest.fixture(scope="module")
@@ -96,6 +100,8 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(model: Path, tmp_path: Pat
         (("SOURCE", "DIRECTORY.zip"), 73, "is a directory"),
         (("s3://bucket/x/", "OUT.zip"), 77, "no credentials"),
         (("s3://bucket/x/", "OUT.zip", "KEYS"), 75, "check the endpoint"),
+        (("SOURCE", "s3://bucket/x.zip"), 77, "no credentials"),
+        (("SOURCE", "s3://bucket/x.zip", "KEYS"), 75, "check the endpoint"),
     ],
 )
 def test_each_mistake_has_its_exit_code_and_one_line(
@@ -137,6 +143,66 @@ def test_each_mistake_has_its_exit_code_and_one_line(
     if message.exists():
         assert json.loads(message.read_text())["exitCode"] == code
         assert done.stderr.count("\n") == 1
+
+
+def test_what_nobody_foresaw_is_one_line_without_what_it_says(
+    model: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def fail(*_: object) -> None:
+        raise KeyError("https://store/x?X-Amz-Signature=secret")
+
+    monkeypatch.setattr("together_operator.archive_cli.open_source", fail)
+    message = tmp_path / "message"
+    settings = Settings(
+        str(model), str(tmp_path / "a.zip"), None, None, None, None, None, None, "none",
+        dry_run=False, include=(), check=True,
+    )  # fmt: skip
+    assert execute(settings, {"TERMINATION_MESSAGE_PATH": str(message)}) == 70
+    said = capsys.readouterr().err
+    assert said.startswith("error: unforeseen KeyError at archive_cli.py:")
+    assert said.count("\n") == 1
+    left = json.loads(message.read_text())
+    assert left["exitCode"] == 70
+    assert f"error: {left['error']}\n" == said
+    assert "secret" not in said
+    assert "http" not in said
+
+
+def test_nobody_who_reads_is_no_mistake(model: Path, tmp_path: Path) -> None:
+    with subprocess.Popen(
+        [
+            sys.executable,
+            "-m",
+            "together_operator",
+            "archive",
+            str(model),
+            str(tmp_path / "a.zip"),
+            "--progress",
+            "json",
+        ],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.close()
+        assert process.stderr is not None
+        said = process.stderr.read()
+    assert "unforeseen" not in said
+    assert "Traceback" not in said
+
+
+@pytest.mark.parametrize("status", [408, 429, 500, 503])
+def test_a_busy_store_is_temporary_also_where_it_has_no_words(status: int) -> None:
+    answer = {
+        "Error": {"Code": str(status), "Message": ""},
+        "ResponseMetadata": {"HTTPStatusCode": status},
+    }
+    error = ClientError(answer, "HeadObject")  # type: ignore[arg-type]
+    assert isinstance(translate(error, "looking for it", source=False), TemporaryFailure)
 
 
 def test_a_model_that_together_would_refuse_is_refused_before_anything_is_written(

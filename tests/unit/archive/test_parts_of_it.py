@@ -128,6 +128,23 @@ def test_progress_never_falls_and_speed_leaves_out_what_was_there() -> None:
     assert progress.sent == 100
 
 
+def test_what_is_only_read_counts_as_speed_and_brings_the_end_no_nearer() -> None:
+    now = [0.0]
+    progress = Progress(lambda: now[0])
+    progress.start("Archiving", 1000, 400)
+    progress.read_only(300)
+    now[0] = 3.0
+    shown = progress.snapshot()
+    assert (shown.done_bytes, shown.bytes_per_second, shown.eta_seconds) == (400, 100, None)
+    progress.moving(300)
+    shown = progress.snapshot()
+    assert (shown.done_bytes, shown.bytes_per_second, shown.eta_seconds) == (700, 200, 3)
+    now[0] = 60.0
+    progress.snapshot()
+    now[0] = 80.0
+    assert progress.snapshot().bytes_per_second == 0
+
+
 def result(uri: str) -> Result:
     return Result(uri, "zip", 1, "sha256:0", 1, None, 1, 0, 1.0, resumed=False)
 

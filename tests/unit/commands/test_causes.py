@@ -210,9 +210,16 @@ ARCHIVING = model("Archiving", "Job pack packs the source")
         pytest.param(
             replace(look(serving("WaitingForModel"), model=model("Registering")), lease=None),
             "operator",
-            "NotRunning",
-            "none has been started",
-            id="no operator was ever started",
+            "NotFound",
+            "app.kubernetes.io/name=together-operator, and none called together-operator",
+            id="there is no Lease",
+        ),
+        pytest.param(
+            replace(look(model("Importing")), lease=None, lease_name="ours"),
+            "operator",
+            "NotFound",
+            "There is no Lease called ours",
+            id="there is no Lease of the name that was given",
         ),
         pytest.param(
             replace(
@@ -261,7 +268,7 @@ def test_the_whole_chain_leads_to_the_object() -> None:
 def test_an_object_that_nobody_looked_at_says_so_after_the_operator() -> None:
     fresh = model("Ready")
     fresh["status"] = {"observedGeneration": -1}
-    assert [c.reason for c in causes(replace(look(fresh), lease=None))] == ["NotRunning", "Unseen"]
+    assert [c.reason for c in causes(replace(look(fresh), lease=None))] == ["NotFound", "Unseen"]
     assert [c.reason for c in causes(look(fresh))] == ["Unseen"]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 
 from together_operator.api.v1alpha1 import CustomModel, ModelDeployment
 from together_operator.commands.exporting import Exported, Found, export, source_of
+from together_operator.commands.rules import problem
 from together_operator.domain.together import (
     Deployment,
     DeploymentState,
@@ -16,8 +18,11 @@ from together_operator.domain.together import (
     Import,
     ImportState,
     Model,
+    Placement,
+    ScalingMetric,
     SupportedModel,
     TrafficShare,
+    Tuning,
 )
 
 HUB = "https://huggingface.co/org/weights"
@@ -47,7 +52,7 @@ def found(**parts: Any) -> Found:
     whole: dict[str, Any] = {
         "models": [MODEL],
         "imports": [fetched(HUB)],
-        "deployable": frozenset({"ml_1"}),
+        "deployable": {"ml_1": "rv_1"},
         "endpoints": [ENDPOINT],
         "deployments": {"ep_1": [SERVING]},
         "bases": [BASE],
@@ -84,6 +89,95 @@ def test_a_model_and_its_endpoint_are_adopted_and_kept() -> None:
     ModelDeployment.model_validate(deployment)
 
 
+def test_an_older_revision_that_is_served_stays() -> None:
+    exported = export(found(deployable={"ml_1": "rv_2"}), "team")
+    [_, (comments, deployment)] = exported.manifests
+    pinned = {"revisionPolicy": "Pinned", "revision": "rv_1"}
+    assert pinned.items() <= deployment["spec"].items()
+    assert comments == [
+        "An older revision serves: without revision and its policy, the newest is rolled out."
+    ]
+    assert problem(ModelDeployment, deployment) is None
+
+
+PLACED = Placement(regions=("us-central-4", "eu-west-1"))
+METRIC = ScalingMetric("ttft", 500.0, "p95")
+
+
+@pytest.mark.parametrize(
+    ("facts", "fields"),
+    [
+        ({"placement": PLACED}, {"placement": {"regions": ["us-central-4", "eu-west-1"]}}),
+        (
+            {"placement": replace(PLACED, required=False)},
+            {"placement": {"regions": ["us-central-4", "eu-west-1"], "constraint": "Preferred"}},
+        ),
+        ({"placement": Placement(hipaa=True)}, {"placement": {"hipaa": True}}),
+        ({"placement": Placement(profile="pp_1")}, {"placement": {"profile": "pp_1"}}),
+        ({"max_replicas": 5}, {"autoscaling": {"maxReplicas": 5}}),
+        (
+            {"max_replicas": 5, "tuning": Tuning((METRIC,), 60, 600, 3600)},
+            {
+                "autoscaling": {
+                    "maxReplicas": 5,
+                    "metrics": [{"name": "ttft", "target": 500, "percentile": "p95"}],
+                    "scaleUpWindow": "60s",
+                    "scaleDownWindow": "600s",
+                    "scaleToZeroWindow": "3600s",
+                }
+            },
+        ),
+        (
+            {"tuning": Tuning(scale_to_zero_window=3600)},
+            {"autoscaling": {"maxReplicas": 2, "scaleToZeroWindow": "3600s"}},
+        ),
+        (
+            {
+                "min_replicas": 0,
+                "max_replicas": 0,
+                "state": DeploymentState.STOPPED,
+                "tuning": Tuning(scale_to_zero_window=3600),
+            },
+            {"replicas": 0, "autoscaling": {"maxReplicas": 1, "scaleToZeroWindow": "3600s"}},
+        ),
+        ({"tuning": Tuning(inactive_timeout=60)}, {"inactiveTimeout": 60}),
+        ({"tuning": Tuning(inactive_timeout=0)}, {}),
+    ],
+)
+def test_where_it_runs_and_how_it_scales_is_written(
+    facts: dict[str, Any], fields: dict[str, Any]
+) -> None:
+    exported = export(found(deployments={"ep_1": [replace(SERVING, **facts)]}), "team")
+    _, deployment = bodies(exported)
+    fixed = ("modelRef", "endpointName", "config", "adoptionPolicy", "deletionPolicy")
+    said = {k: v for k, v in deployment["spec"].items() if k not in fixed}
+    assert said == {"replicas": 2, **fields}
+    ModelDeployment.model_validate(deployment)
+
+
+@pytest.mark.parametrize(
+    ("facts", "words"),
+    [
+        ({"placement": Placement()}, "spec.placement can't say where it may run"),
+        ({"placement": Placement(regions=("",))}, "spec.placement can't say"),
+        (
+            {"max_replicas": 5, "tuning": Tuning((ScalingMetric("queue_depth", 3.0),))},
+            "spec.autoscaling can't say",
+        ),
+        ({"max_replicas": 2000}, "spec.autoscaling can't say"),
+        ({"tuning": Tuning(inactive_timeout=5)}, "spec.inactiveTimeout can't be 5 minutes"),
+    ],
+)
+def test_what_a_spec_can_not_say_is_left_out_with_the_reason(
+    facts: dict[str, Any], words: str
+) -> None:
+    exported = export(found(deployments={"ep_1": [replace(SERVING, **facts)]}), "team")
+    assert [body["kind"] for body in bodies(exported)] == ["CustomModel"]
+    [reason] = exported.left_out
+    assert reason.startswith("endpoint acme/chat: ")
+    assert words in reason
+
+
 def test_the_newest_import_is_the_source() -> None:
     imports = [fetched("https://huggingface.co/org/new", day=2), fetched(HUB, day=1)]
     [model, _] = bodies(export(found(imports=imports), None))
@@ -99,7 +193,9 @@ def test_a_source_that_is_not_known_is_left_to_fill_in() -> None:
 
 def test_names_that_fold_to_the_same_are_told_apart() -> None:
     other = Model("ml_2", "acme/prod-chat-8b", "proj_1", "ml_base")
-    exported = export(found(models=[MODEL, other], deployable=frozenset({"ml_1", "ml_2"})), None)
+    exported = export(
+        found(models=[MODEL, other], deployable={"ml_1": "rv_1", "ml_2": "rv_2"}), None
+    )
     names = [b["metadata"]["name"] for b in bodies(exported) if b["kind"] == "CustomModel"]
     assert names == ["prod-chat-8b", "prod-chat-8b-2"]
 
@@ -107,10 +203,10 @@ def test_names_that_fold_to_the_same_are_told_apart() -> None:
 @pytest.mark.parametrize(
     ("parts", "words"),
     [
-        ({"deployable": frozenset()}, "model acme/Prod.Chat_8B: it has no weights"),
+        ({"deployable": {}}, "model acme/Prod.Chat_8B: it has no weights"),
         ({"deployments": {}}, "endpoint acme/chat: no deployments serve it"),
         (
-            {"models": [], "deployable": frozenset()},
+            {"models": [], "deployable": {}},
             "endpoint acme/chat: what it serves is no model of this project",
         ),
     ],

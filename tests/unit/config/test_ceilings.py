@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from together_operator.app import limits_of
 from together_operator.config import Config, ConfigError, load
+from together_operator.controllers import limits_of
 from together_operator.reconcilers.spending import Limits
 
 TOTAL, NAMESPACES = (

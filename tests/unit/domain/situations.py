@@ -253,7 +253,7 @@ def told(status: CustomModelStatus | ModelDeploymentStatus) -> tuple[str, str, s
     return health, conditions["Ready"].reason, next((c.type for c in stages), "")
 
 
-def message(status: CustomModelStatus) -> str:
+def message(status: CustomModelStatus | ModelDeploymentStatus) -> str:
     """What it says to people."""
     return next(c.message for c in status.conditions if c.type == "Ready")
 

@@ -51,7 +51,7 @@ FULL: s.Spec = {
         "serviceAccountName": "archiver",
         "priorityClassName": "batch",
         "activeDeadlineSeconds": 7200,
-        "ttlSecondsAfterFinished": 60,
+        "ttlSecondsAfterFinished": 600,
         "labels": {"team": "search", "app.kubernetes.io/name": "not-ours"},
         "annotations": {"note": "kept"},
     },
@@ -126,13 +126,30 @@ def test_the_command_is_the_command_line_that_users_have() -> None:
         ),
         pytest.param(
             {**s.CLAIM, "source": {"persistentVolumeClaim": {"claimName": "w", "path": "a/$(X)/"}}},
-            "/source/a/$$(X)",
+            "/source/a/$(X)",
             id="what looks like a variable is none",
+        ),
+        pytest.param(
+            {
+                **s.CLAIM,
+                "source": {"persistentVolumeClaim": {"claimName": "w", "path": "$$(X)/$$"}},
+            },
+            "/source/$$(X)/$$",
+            id="nor is one that looks escaped",
         ),
     ],
 )
 def test_each_source_is_told_as_the_command_line_takes_it(spec: s.Spec, source: str) -> None:
-    assert container(made(spec))["command"][2] == source
+    assert expanded(container(made(spec))["command"][2], {"X": "a secret"}) == source
+
+
+def expanded(word: str, variables: dict[str, str]) -> str:
+    """A word of a command as Kubernetes hands it to the process: `$$` is `$`, `$(NAME)` a value."""
+    return re.sub(
+        r"\$(\$|\((\w+)\))",
+        lambda found: "$" if found[1] == "$" else variables.get(found[2], found[0]),
+        word,
+    )
 
 
 def test_a_claim_is_mounted_read_only() -> None:
@@ -212,6 +229,30 @@ def test_stores_and_regions_are_told_by_options() -> None:
     }
 
 
+def test_a_source_at_aws_is_not_told_as_one_in_the_store_of_the_archives() -> None:
+    spec = {**FULL, "source": {"s3": {"uri": "s3://weights/run 7"}}}
+    given = container(made(spec))
+    env = {v["name"]: v.get("value") for v in given["env"]}
+    assert not {"--endpoint-url", "--region"} & set(given["command"])
+    assert env["DESTINATION_AWS_ENDPOINT_URL"] == "https://destination.example.com"
+    assert env["DESTINATION_AWS_REGION"] == "us-east-2"
+    assert "DESTINATION_AWS_ACCESS_KEY_ID" in env
+    assert "AWS_ACCESS_KEY_ID" not in env, "the source's identity is the ambient one"
+
+
+def test_no_variable_of_the_worker_has_the_value_of_another_in_it() -> None:
+    address = "https://$(DESTINATION_AWS_SECRET_ACCESS_KEY).example.com"
+    destination = {**FULL["archive"]["destination"], "endpointURL": address}
+    spec = {
+        **FULL,
+        "source": {"s3": {"uri": "s3://weights/run 7"}},
+        "archive": {"destination": destination},
+    }
+    env = {v["name"]: v.get("value", "") for v in container(made(spec))["env"]}
+    told = expanded(env["DESTINATION_AWS_ENDPOINT_URL"], {"DESTINATION_AWS_SECRET_ACCESS_KEY": "s"})
+    assert told == address
+
+
 def test_credentials_are_references_and_never_values() -> None:
     env = [e for e in container(made(FULL))["env"] if e["name"] != VARIABLE]
     assert all(set(variable) == {"name", "valueFrom"} for variable in env)
@@ -250,8 +291,14 @@ def test_what_users_say_of_the_pod_is_taken() -> None:
     assert container(job)["image"] == "registry.example.com/worker:2"
     assert container(job)["resources"]["limits"] == {"memory": "1Gi"}
     assert job["spec"]["activeDeadlineSeconds"] == 7200
-    assert job["spec"]["ttlSecondsAfterFinished"] == 60
+    assert job["spec"]["ttlSecondsAfterFinished"] == 600
     assert job["spec"]["template"]["metadata"]["annotations"] == {"note": "kept"}
+
+
+@pytest.mark.parametrize(("wanted", "kept"), [(0, 300), (299, 300), (301, 301)])
+def test_a_finished_job_is_kept_until_its_result_was_read(wanted: int, kept: int) -> None:
+    job = made({**PREFIX, "job": {"ttlSecondsAfterFinished": wanted}})
+    assert job["spec"]["ttlSecondsAfterFinished"] == kept
 
 
 def test_what_users_leave_out_is_left_out() -> None:

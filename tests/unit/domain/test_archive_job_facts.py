@@ -49,6 +49,11 @@ def pod(
     return {"status": {"containerStatuses": [{"name": container, "state": state}]}}
 
 
+def ended(reason: str, code: int, message: str) -> dict[str, Any]:
+    """A pod whose container ended, for a reason that the kubelet tells."""
+    return pod(terminated={"exitCode": code, "reason": reason, "message": message})
+
+
 def pending(reason: str, message: str) -> dict[str, Any]:
     """A pod that is not scheduled."""
     said = {"type": "PodScheduled", "status": "False", "reason": reason, "message": message}
@@ -61,7 +66,16 @@ COMPLETE, FAILED = ("Complete", ""), ("Failed", "Job has reached the specified b
 @pytest.mark.parametrize(
     ("found", "expected"),
     [
-        pytest.param(facts(job(), [], None), JobFacts("job", JobState.RUNNING), id="just created"),
+        pytest.param(
+            facts(job(), [], None),
+            JobFacts(
+                "job",
+                JobState.RUNNING,
+                "Job job has no pod yet; if that lasts, a quota or an admission webhook may refuse "
+                "it: kubectl describe job job",
+            ),
+            id="no pod: just created, or refused",
+        ),
         pytest.param(
             facts(job(deleting=True), [], None),
             JobFacts("job", JobState.RUNNING, deleting=True),
@@ -164,6 +178,31 @@ COMPLETE, FAILED = ("Complete", ""), ("Failed", "Job has reached the specified b
             facts(job(FAILED), [pod(137)], None),
             JobFacts("job", JobState.FAILED, "Job has reached the specified backoff limit"),
             id="killed: Kubernetes' words",
+        ),
+        pytest.param(
+            facts(job(FAILED), [ended("OOMKilled", 137, '{"type": "progress"}')], None),
+            JobFacts(
+                "job",
+                JobState.FAILED,
+                "Job has reached the specified backoff limit: the worker ended with OOMKilled "
+                "(exit code 137); raise spec.job.resources.limits.memory",
+            ),
+            id="out of memory, with the remedy",
+        ),
+        pytest.param(
+            facts(job(FAILED), [ended("StartError", 128, "exec: no such file")], None),
+            JobFacts(
+                "job",
+                JobState.FAILED,
+                "Job has reached the specified backoff limit: the worker ended with StartError "
+                "(exit code 128)",
+            ),
+            id="never started",
+        ),
+        pytest.param(
+            facts(job(FAILED), [ended("Error", 75, '{"error": "the store is busy"}')], None),
+            JobFacts("job", JobState.FAILED, "the store is busy"),
+            id="the worker's own words come before Kubernetes' reason",
         ),
         pytest.param(
             facts(job(("Failed", "Job was active longer than specified deadline")), [], None),

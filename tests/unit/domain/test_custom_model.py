@@ -47,6 +47,26 @@ SUSPENDED = {**HUB, "suspend": True}
         ),
         pytest.param(
             s.look(
+                s.edited(READY, {**HUB, "description": " new\n"}),
+                model=replace(MODEL, description="old"),
+            ),
+            ("reconciling", "Updating", ""),
+            After(0),
+            UpdateModel(MODEL.id, ModelChange(description="new")),
+            id="a description that ends with a newline: written as Together keeps it",
+        ),
+        pytest.param(
+            s.look(
+                s.edited(READY, {**HUB, "description": "new\n"}),
+                model=replace(MODEL, description="new"),
+            ),
+            ("ready", "Ready", ""),
+            Done(),
+            None,
+            id="given back trimmed: as it is wanted",
+        ),
+        pytest.param(
+            s.look(
                 s.edited(READY, {**HUB, "adoptionPolicy": "Adopt"}),
                 model=replace(MODEL, description="theirs"),
             ),

@@ -34,7 +34,8 @@ def after_failures(attempt: int, spec: s.Spec = PREFIX) -> CustomModel:
     """An object whose next Job is that of `attempt`."""
     cm = s.found(spec)
     name = job_name(cm, "cluster", attempt)
-    return s.given(cm, job=JobStatus(name=name, attempt=attempt), phase="Archiving")
+    job = JobStatus(name=name, attempt=attempt, failures=attempt - 1)
+    return s.given(cm, job=job, phase="Archiving")
 
 
 FIFTH = job_name(CM, "cluster", 5)
@@ -87,14 +88,21 @@ def gone(cm: CustomModel) -> CustomModel:
         pytest.param(
             s.look(CM, job=s.job(CM, JobState.FAILED, is_final=True)),
             ("stalled", "ArchiveFailed", "Archived"),
-            Failed("ArchiveFailed", 1.0, terminal=True),
+            Failed("ArchiveFailed", 300.0, terminal=True),
             None,
             id="the input was wrong: a person's turn",
         ),
         pytest.param(
+            s.look(after_failures(4), job=s.job(CM, JobState.FAILED, attempt=4)),
+            ("reconciling", "ArchiveRetrying", "Archived"),
+            Failed("ArchiveRetrying", 8.0),
+            None,
+            id="the fourth attempt failed: each delay is twice the one before",
+        ),
+        pytest.param(
             s.look(after_failures(5), job=s.job(CM, JobState.FAILED, attempt=5)),
             ("stalled", "ArchiveFailed", "Archived"),
-            Failed("ArchiveFailed", 1.0, terminal=True),
+            Failed("ArchiveFailed", 300.0, terminal=True),
             None,
             id="the fifth attempt failed: a person's turn",
         ),
@@ -142,26 +150,44 @@ def gone(cm: CustomModel) -> CustomModel:
         ),
         pytest.param(
             s.look(
-                s.given(SEEN, job=SEEN.status.job.model_copy(update={"attempt": 5, "name": FIFTH}))
+                s.given(
+                    SEEN,
+                    job=SEEN.status.job.model_copy(
+                        update={"attempt": 5, "name": FIFTH, "failures": 4}
+                    ),
+                )
             ),
             ("stalled", "ArchiveFailed", "Archived"),
-            Failed("ArchiveFailed", 1.0, terminal=True),
+            Failed("ArchiveFailed", 300.0, terminal=True),
             None,
             id="the fifth was there and is gone: for a person",
         ),
         pytest.param(
             s.look(SEEN, job=s.job(CM, running_since=NOW - s.seconds(901))),
-            ("reconciling", "ArchiveRetrying", "Archived"),
-            Failed("ArchiveRetrying", 1.0),
-            DeleteJob(NAME),
-            id="it runs and has said nothing for too long: stopped",
-        ),
-        pytest.param(
-            s.look(SEEN, job=s.job(CM, running_since=NOW - s.seconds(900))),
             AT_ARCHIVE,
             After(SOON),
             None,
-            id="it runs and has said nothing for a while: waited for",
+            id="an image that never says how far it is: left alone",
+        ),
+        pytest.param(
+            s.look(
+                moved(901),
+                job=s.job(CM, running_since=NOW - s.seconds(2000), is_log_unread=True),
+            ),
+            AT_ARCHIVE,
+            After(SOON),
+            None,
+            id="no byte was seen for too long, in a log that can't be read: left alone",
+        ),
+        pytest.param(
+            s.look(
+                moved(900),
+                job=s.job(CM, running_since=NOW - s.seconds(2000), progress=STANDING),
+            ),
+            AT_ARCHIVE,
+            After(SOON),
+            None,
+            id="no byte for a while: waited for",
         ),
         pytest.param(
             s.look(
@@ -203,7 +229,10 @@ def gone(cm: CustomModel) -> CustomModel:
             id="stuck and being deleted: waited for",
         ),
         pytest.param(
-            s.look(PATIENT, job=s.job(PATIENT, running_since=NOW - s.seconds(1000))),
+            s.look(
+                s.given(PATIENT, progress=moved(1000).status.progress),
+                job=s.job(PATIENT, running_since=NOW - s.seconds(2000), progress=STANDING),
+            ),
             AT_ARCHIVE,
             After(SOON),
             None,
@@ -308,7 +337,7 @@ def test_the_job_is_recorded_before_it_is_created() -> None:
 def test_a_failed_attempt_makes_the_next_one_known_and_keeps_the_failed_job() -> None:
     job = s.job(CM, JobState.FAILED, message="disk full.")
     plan = decide(s.look(CM, job=job), NOW)
-    assert plan.status.job == JobStatus(name=SECOND, attempt=2), s.show(plan)
+    assert plan.status.job == JobStatus(name=SECOND, attempt=2, failures=1), s.show(plan)
     assert plan.action is None, "its logs stay until its TTL"
     assert s.message(plan.status) == "Attempt 1 failed: disk full"
 
@@ -334,7 +363,8 @@ def test_a_final_failure_is_told(job: JobFacts, words: str) -> None:
 
 
 def test_progress_of_the_worker_is_shown_and_kept_between_its_lines() -> None:
-    progress = Progress(stage="Archive", percent=63, text="63% 1.2GiB/s 4m")
+    pace = {"bytes_per_second": 1_288_490_188, "eta_seconds": 240}
+    progress = Progress(stage="Archive", percent=63, text="63% 1.2GiB/s 4m", **pace)
     first = decide(s.look(CM, job=s.job(CM, progress=progress)), NOW)
     shown = first.status.progress
     assert shown == progress.model_copy(update={"moved_at": NOW})
@@ -345,6 +375,34 @@ def test_progress_of_the_worker_is_shown_and_kept_between_its_lines() -> None:
 def test_what_a_pod_waits_for_is_told_in_kubernetes_words() -> None:
     job = s.job(CM, message="ImagePullBackOff: not found")
     assert s.message(decide(s.look(CM, job=job), NOW).status) == "ImagePullBackOff: not found"
+
+
+def test_an_archive_in_the_destination_of_before_is_told_of() -> None:
+    before = s.archived()
+    moved_to = s.edited(before, MOVED)
+    there = ArchiveStatus(uri="s3://elsewhere/team/model-1/weights.zip", format="zip")
+    plan = decide(s.look(moved_to, job=s.job(moved_to, JobState.SUCCEEDED, result=there)), NOW)
+    assert before.status.archive is not None
+    left = before.status.archive.uri
+    assert plan.status.archive == there.model_copy(update={"left_behind": left}), s.show(plan)
+    said = next(c for c in plan.status.conditions if c.type == "Archived")
+    assert said.message == (
+        f"{there.uri}; {left}, in the destination of before, is left: delete it by hand"
+    )
+
+
+def test_an_archive_in_the_same_destination_leaves_nothing_behind() -> None:
+    again = s.edited(s.archived(), AS_TAR)
+    result = RESULT.model_copy(update={"format": "tar"})
+    plan = decide(s.look(again, job=s.job(again, JobState.SUCCEEDED, result=result)), NOW)
+    assert plan.status.archive == result
+
+
+def test_a_log_that_cannot_be_read_is_told() -> None:
+    job = s.job(CM, running_since=NOW, is_log_unread=True)
+    assert s.message(decide(s.look(CM, job=job), NOW).status) == (
+        f"Job {NAME} packs the source; its log can't be read, so how far it is can't be told"
+    )
 
 
 def test_the_result_is_what_together_will_be_given() -> None:

@@ -10,17 +10,22 @@ import pytest
 
 from tests.unit.domain import situations as s
 from tests.unit.domain.situations import ANOTHER, HUB, MODEL, NOW, PREFIX, SOON
-from together_operator.api.v1alpha1 import CustomModel
+from together_operator.api.v1alpha1 import ArchiveStatus, CustomModel, CustomModelStatus
 from together_operator.domain.custom_model import decide
 from together_operator.domain.custom_model.actions import DeleteArchives, DeleteJob, DeleteModel
 from together_operator.domain.custom_model.observed import Fact, Observed, wanted_facts
-from together_operator.domain.custom_model.status import failure, seconds_to_wait
+from together_operator.domain.custom_model.status import (
+    archives_deleted,
+    failure,
+    seconds_to_wait,
+)
 from together_operator.domain.errors import Forbidden, SecretUnavailable, Unauthorized, Unavailable
 from together_operator.domain.failures import StageError
 from together_operator.domain.outcome import After, Done, Outcome
 from together_operator.domain.plan import RemoveFinalizer
 
 RETAIN = {**HUB, "deletionPolicy": "Retain"}
+KEPT_MODEL = {**PREFIX, "deletionPolicy": "Retain"}
 DELETING, SETTLING, IN_USE = "Deleting", "Settling", "InUse"
 AWAY = s.imported(deleted=True)
 LET_GO = RemoveFinalizer()
@@ -74,11 +79,98 @@ def deleted_archive(cm: CustomModel) -> CustomModel:
             id="the record is retained, the archive is not: deleted",
         ),
         pytest.param(
+            s.look(
+                s.importing(spec=KEPT_MODEL, deleted=True),
+                model=MODEL,
+                imports=(s.remote_import("RUNNING"),),
+            ),
+            DELETING,
+            After(10.0),
+            None,
+            id="the record is retained, and its import reads the archive: waited for",
+        ),
+        pytest.param(
+            s.look(
+                s.importing(spec=KEPT_MODEL, deleted=True),
+                model=MODEL,
+                imports=(s.remote_import("SUCCEEDED"),),
+            ),
+            DELETING,
+            After(0),
+            DeleteArchives(),
+            id="the record is retained, and its import has ended: the archive is deleted",
+        ),
+        pytest.param(
+            s.look(s.importing(spec=KEPT_MODEL, deleted=True)),
+            DELETING,
+            After(0),
+            DeleteArchives(),
+            id="the record was to be retained and is gone: the archive is deleted",
+        ),
+        pytest.param(
+            s.look(s.import_announced(ANOTHER, ago=5, spec=KEPT_MODEL, deleted=True), model=MODEL),
+            SETTLING,
+            After(10.0),
+            None,
+            id="the record is retained, and its import may have been started: waited for",
+        ),
+        pytest.param(
+            s.look(
+                s.import_announced(ANOTHER, ago=5000, spec=KEPT_MODEL, deleted=True),
+                model=MODEL,
+                imports=(s.remote_import("PENDING"),),
+            ),
+            DELETING,
+            After(10.0),
+            None,
+            id="the record is retained, and an import that was announced runs: waited for",
+        ),
+        pytest.param(
+            s.look(s.importing(spec=PREFIX, deleted=True), model=MODEL),
+            DELETING,
+            After(0),
+            DeleteArchives(),
+            id="the record goes as well: its import is not waited for",
+        ),
+        pytest.param(
             s.look(s.registered(s.KEPT, deleted=True), model=MODEL),
             DELETING,
             After(SOON),
             DeleteModel(MODEL.id),
             id="the archive is retained: the record is deleted",
+        ),
+        pytest.param(
+            s.look(s.given(s.registered(s.KEPT, deleted=True), archive=None), model=MODEL),
+            DELETING,
+            After(0),
+            DeleteArchives(unfinished_only=True),
+            id="archives are retained, and one may be unfinished: that is ended",
+        ),
+        pytest.param(
+            s.look(
+                s.given(
+                    s.registered(s.KEPT, deleted=True),
+                    archive=ArchiveStatus(uri="s3://of-before/model.zip"),
+                ),
+                model=MODEL,
+            ),
+            DELETING,
+            After(0),
+            DeleteArchives(unfinished_only=True),
+            id="archives are retained, and the next one, elsewhere, may be unfinished",
+        ),
+        pytest.param(
+            s.look(
+                s.given(
+                    s.registered(s.KEPT, deleted=True),
+                    archive=archives_deleted(CustomModelStatus()).archive,
+                ),
+                model=MODEL,
+            ),
+            DELETING,
+            After(SOON),
+            DeleteModel(MODEL.id),
+            id="what was unfinished is ended: the record is deleted",
         ),
         pytest.param(
             s.look(deleted_archive(s.registered(PREFIX, deleted=True)), model=MODEL),
@@ -236,6 +328,16 @@ def test_deletion_does_not_make_stages_true_that_were_not(
             s.given(s.archived(deleted=True), model=None), {Fact.USERS, Fact.JOB}, id="a Job"
         ),
         pytest.param(s.imported(RETAIN, deleted=True), set(), id="Retain: no key needed"),
+        pytest.param(
+            s.importing(spec=RETAIN, deleted=True),
+            set(),
+            id="Retain, nothing packed: no key needed",
+        ),
+        pytest.param(
+            s.importing(spec=KEPT_MODEL, deleted=True),
+            {Fact.JOB, Fact.MODEL, Fact.IMPORTS},
+            id="Retain, and an import reads what was packed",
+        ),
         pytest.param(s.imported(deleted=True, released=True), set(), id="released: no key needed"),
         pytest.param(s.imported(deleted=True, finalizer=False), set(), id="not ours any more"),
     ],

@@ -5,13 +5,15 @@ from __future__ import annotations
 import pytest
 
 from tests.unit.domain import situations as s
-from tests.unit.domain.situations import HUB, NOW, OTHER_HUB, PREFIX
-from together_operator.api.v1alpha1 import CustomModel
+from tests.unit.domain.situations import CLAIM, HUB, NOW, OTHER_HUB, PREFIX
+from together_operator.api.v1alpha1 import CustomModel, JobStatus
 from together_operator.domain.custom_model import decide
 from together_operator.domain.custom_model.observed import Fact, wanted_facts, wanted_name
 
 SOURCE, JOB, MODEL = Fact.SOURCE, Fact.JOB, Fact.MODEL
 BASES, IMPORTS, REVISION = Fact.BASE_MODELS, Fact.IMPORTS, Fact.REVISION
+
+BEFORE_PACKING = {SOURCE, JOB, MODEL, BASES}
 
 
 @pytest.mark.parametrize(
@@ -19,8 +21,31 @@ BASES, IMPORTS, REVISION = Fact.BASE_MODELS, Fact.IMPORTS, Fact.REVISION
     [
         pytest.param(s.custom_model(finalizer=False), set(), id="before the finalizer: nothing"),
         pytest.param(s.custom_model(), {SOURCE, MODEL, BASES}, id="new"),
-        pytest.param(s.custom_model(PREFIX), {SOURCE, JOB}, id="new, to be packed"),
-        pytest.param(s.found(PREFIX), {JOB}, id="being packed: the source is not read again"),
+        pytest.param(s.custom_model(PREFIX), BEFORE_PACKING, id="new, to be packed"),
+        pytest.param(s.found(PREFIX), BEFORE_PACKING, id="seen, and not begun to be packed"),
+        pytest.param(
+            s.given(s.found(PREFIX), job=JobStatus(name="job", attempt=1)),
+            {JOB},
+            id="being packed: nothing else is read again",
+        ),
+        pytest.param(
+            s.edited(s.given(s.found(PREFIX), job=JobStatus(name="job", attempt=1)), CLAIM),
+            BEFORE_PACKING,
+            id="being packed, another source",
+        ),
+        pytest.param(
+            s.given(s.found(PREFIX), job=JobStatus()),
+            BEFORE_PACKING,
+            id="another source, seen and not begun to be packed",
+        ),
+        pytest.param(
+            s.custom_model({**PREFIX, "suspend": True}), {SOURCE, JOB}, id="new, suspended"
+        ),
+        pytest.param(
+            s.given(s.registered(PREFIX), archive=None, job=None),
+            {JOB},
+            id="registered, not packed",
+        ),
         pytest.param(s.archived(), {SOURCE, MODEL, BASES}, id="packed, not registered"),
         pytest.param(s.model_announced(), {SOURCE, MODEL, BASES}, id="model announced"),
         pytest.param(s.registered(), {MODEL, IMPORTS, REVISION}, id="registered"),

@@ -8,12 +8,26 @@ from typing import Any
 import pytest
 
 from tests.unit.domain import situations as s
-from tests.unit.domain.situations import ANOTHER, CATALOG, FOUND, HUB, ME, MODEL, NOW
+from tests.unit.domain.situations import (
+    ANOTHER,
+    CATALOG,
+    FOUND,
+    HUB,
+    ME,
+    MODEL,
+    NOW,
+    PASSED,
+    PREFIX,
+    SOON,
+)
 from together_operator.api.v1alpha1 import CustomModel
 from together_operator.domain.custom_model import decide
-from together_operator.domain.custom_model.actions import CreateModel
+from together_operator.domain.custom_model.actions import CreateJob, CreateModel
 from together_operator.domain.custom_model.observed import Observed
-from together_operator.domain.outcome import After, Failed, Outcome
+from together_operator.domain.custom_model.status import failure
+from together_operator.domain.errors import Unauthorized
+from together_operator.domain.failures import StageError
+from together_operator.domain.outcome import After, Done, Failed, Outcome
 from together_operator.domain.together import NewModel
 
 NEEDED: dict[str, Any] = {"source": FOUND, "base_models": CATALOG}
@@ -266,3 +280,97 @@ def test_a_record_that_was_deleted_at_together_is_begun_again(cm: CustomModel, s
     assert plan.status.intent is None
     assert plan.status.archive == cm.status.archive, "what was archived is kept"
     assert "acme/team-model was deleted at Together" in s.message(plan.status)
+
+
+# Before hours are spent on packing.
+
+TYPO = {**PREFIX, "baseModel": "meta/bsae"}
+MAY_ADOPT = {**PREFIX, "adoptionPolicy": "Adopt"}
+
+
+@pytest.mark.parametrize(
+    ("observed", "says", "outcome", "action"),
+    [
+        pytest.param(
+            s.look(s.custom_model(PREFIX), **NEEDED),
+            ("reconciling", "Archiving", "Archived"),
+            After(SOON),
+            CreateJob,
+            id="nothing is wrong: packed",
+        ),
+        pytest.param(
+            s.look(s.custom_model(TYPO), source=FOUND),
+            ("reconciling", "Archiving", "Archived"),
+            After(SOON),
+            CreateJob,
+            id="Together did not answer: packed, and told later",
+        ),
+        pytest.param(
+            s.look(s.custom_model(TYPO), **NEEDED),
+            ("stalled", "BaseModelUnknown", "Archived"),
+            Failed("BaseModelUnknown", 1.0, terminal=True),
+            None,
+            id="its base model is unknown: told before it is packed",
+        ),
+        pytest.param(
+            s.look(s.custom_model(PREFIX), model=MODEL, source=FOUND),
+            ("stalled", "NameTaken", "Archived"),
+            Failed("NameTaken", 1.0, terminal=True),
+            None,
+            id="its name is taken: told before it is packed",
+        ),
+        pytest.param(
+            s.look(s.custom_model(MAY_ADOPT), model=MODEL, revision=PASSED, source=FOUND),
+            ("reconciling", "Importing", "Imported"),
+            After(0),
+            None,
+            id="adopted with its weights: not packed at all",
+        ),
+        pytest.param(
+            s.look(s.custom_model(MAY_ADOPT), model=MODEL, source=FOUND),
+            ("reconciling", "Archiving", "Archived"),
+            After(0),
+            None,
+            id="adopted without weights: packed for it",
+        ),
+    ],
+)
+def test_row_before_packing(
+    observed: Observed, says: tuple[str, str, str], outcome: Outcome, action: object
+) -> None:
+    s.expect(observed, says, outcome, action)
+
+
+def conditions(cm: CustomModel) -> dict[str, tuple[str, str]]:
+    """Status and reason of each stage."""
+    return {c.type: (c.status, c.reason) for c in cm.status.conditions[3:]}
+
+
+def test_what_stalls_before_packing_says_that_nothing_is_packed() -> None:
+    cm = s.custom_model(TYPO)
+    plan = decide(s.look(cm, **NEEDED), NOW)
+    assert conditions(s.given(cm, **dict(plan.status))) == {
+        "SourceReady": ("True", "Found"),
+        "Archived": ("False", "Pending"),
+        "Registered": ("False", "BaseModelUnknown"),
+        "Imported": ("False", "Pending"),
+    }
+
+
+def test_a_key_that_is_refused_before_anything_was_seen_says_so_of_nothing_else() -> None:
+    cm = s.custom_model(PREFIX)
+    plan = failure(s.look(cm), NOW, StageError("Registered", Unauthorized("no")))
+    assert conditions(s.given(cm, **dict(plan.status))) == {
+        "SourceReady": ("False", "Pending"),
+        "Archived": ("False", "Pending"),
+        "Registered": ("False", "Unauthorized"),
+        "Imported": ("False", "Pending"),
+    }
+
+
+def test_a_model_that_was_adopted_instead_of_packed_is_ready_without_an_archive() -> None:
+    cm = s.custom_model(MAY_ADOPT)
+    plan = decide(s.look(cm, model=MODEL, revision=PASSED, source=FOUND), NOW)
+    cm = s.given(cm, **dict(plan.status))
+    plan = s.expect(s.look(cm, model=MODEL), ("ready", "Ready", ""), Done())
+    assert conditions(s.given(cm, **dict(plan.status)))["Archived"] == ("True", "NotRequired")

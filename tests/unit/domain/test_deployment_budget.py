@@ -29,6 +29,7 @@ from together_operator.domain.deployment.actions import (
 )
 from together_operator.domain.deployment.budget import billed
 from together_operator.domain.deployment.observed import Ceiling, Observed
+from together_operator.domain.deployment.scaling import wanted_scaling
 from together_operator.domain.outcome import After
 from together_operator.domain.together import Deployment, DeploymentState
 
@@ -133,11 +134,30 @@ def test_a_deployment_does_not_grow_beyond_its_ceiling_and_goes_on_serving() -> 
     assert plan.action is None
     assert ready(plan) == ("False", "OverBudget")
     assert plan.status.ready_replicas == 1
+    assert (plan.status.replicas, plan.status.replicas_text) == (1, "1/1")
     assert plan.status.cost == Cost(
-        per_replica_hour="4.00", per_hour="12.00", reserved_per_hour="4.00"
-    ) or plan.status.cost == Cost(
         per_replica_hour="4.00", per_hour="4.00", reserved_per_hour="4.00"
     )
+
+
+def test_replicas_that_somebody_else_added_and_that_stay_are_in_the_cost() -> None:
+    spec = {"driftPolicy": "Report"}
+    grown = replace(
+        DEPLOYMENT,
+        min_replicas=3,
+        max_replicas=3,
+        ready_replicas=3,
+        scheduled_replicas=3,
+        desired_replicas=3,
+    )
+    asked = wanted_scaling(model_deployment(spec), NOW).record
+
+    plan = after(serving(spec, grown, scaling=asked))
+
+    assert ready(plan) == ("True", "Drifted")
+    assert (plan.status.replicas, plan.status.replicas_text) == (3, "3/3")
+    assert plan.status.cost is not None
+    assert plan.status.cost.per_hour == "12.00"
 
 
 def test_a_deployment_may_always_shrink() -> None:
@@ -276,6 +296,23 @@ def test_a_change_costs_both_deployments_unless_one_goes_first(
         assert plan.status.cost.reserved_per_hour == "8.00"
     if reason == "OverBudget":
         assert plan.action is None
+
+
+STEPS = {"steps": [{"traffic": 10, "replicas": 3}, {"traffic": 100}]}
+"""In its first step the new deployment has three replicas, at the end one."""
+
+
+@pytest.mark.parametrize(("ceiling", "reason"), [("16", "RollingOut"), ("15.99", "OverBudget")])
+def test_a_canary_costs_what_its_largest_step_does(ceiling: str, reason: str) -> None:
+    spec = {"rollout": {"strategy": "Canary", "canary": STEPS}, "maxHourlyCost": ceiling}
+    another = replace(DEPLOYMENT, model="projects/proj_1/models/ml_before/revisions/rv_0")
+
+    plan = after(serving(spec, another))
+
+    assert ready(plan)[1] == reason
+    if reason == "RollingOut":
+        assert plan.status.cost is not None
+        assert plan.status.cost.reserved_per_hour == "16.00"
 
 
 @pytest.mark.parametrize(("state", "replicas"), [("STOPPED", 0), ("SCALING", 1), ("READY", 3)])

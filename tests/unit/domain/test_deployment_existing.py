@@ -9,6 +9,7 @@ import pytest
 
 from tests.unit.domain.serving_situations import (
     DEPLOYMENT,
+    ENDPOINT,
     MODEL,
     SERVING,
     after,
@@ -17,9 +18,12 @@ from tests.unit.domain.serving_situations import (
     ready,
     seen,
 )
+from tests.unit.domain.situations import NOW
 from together_operator.api.v1alpha1 import ModelType
 from together_operator.domain.deployment.actions import CreateDeployment, CreateEndpoint
-from together_operator.domain.deployment.observed import Observed, ServedModel
+from together_operator.domain.deployment.observed import Observed, ServedModel, looks_settled
+from together_operator.domain.deployment.target import Target, wanted_target
+from together_operator.domain.together import DeploymentState, DeploymentSummary
 
 REMOTE = ServedModel("ml_9", "acme/support", "proj_1")
 BY_MODEL = {"model": "acme/support", "modelRef": None}
@@ -44,6 +48,28 @@ def test_a_model_at_together_is_served_without_a_custom_model() -> None:
     assert isinstance(plan.action, CreateDeployment)
     assert plan.action.new.model == "projects/proj_1/models/ml_9"
     assert plan.status.model == REMOTE.status
+
+
+@pytest.mark.parametrize("by", [BY_MODEL, {"modelRef": {"name": "model"}}], ids=["model", "ref"])
+@pytest.mark.parametrize("deployed", [None, DEPLOYMENT], ids=["new", "another serves"])
+def test_a_revision_that_is_given_is_the_one_that_is_served(by: Any, deployed: Any) -> None:
+    spec = {**by, "revisionPolicy": "Pinned", "revision": "rv_old"}
+    status = SERVING if deployed else SERVING.model_copy(update={"deployment": None})
+    remote = ServedModel("ml_1", "acme/team-model", "proj_1")
+    observed = replace(
+        seen(model_deployment(spec, status), deployed), project="acme", remote_model=remote
+    )
+
+    target = wanted_target(observed)
+
+    assert isinstance(target, Target)
+    assert target.served.resource == "projects/proj_1/models/ml_1/revisions/rv_old"
+    plan = after(observed)
+    if deployed is None:
+        assert isinstance(plan.action, CreateDeployment)
+        assert plan.action.new.model == target.served.resource
+    else:
+        assert ready(plan) == ("False", "RollingOut")
 
 
 @pytest.mark.parametrize(
@@ -172,3 +198,32 @@ def test_without_the_policy_nothing_is_taken_over() -> None:
     )
 
     assert isinstance(after(observed).action, CreateDeployment)
+
+
+SUMMARY = DeploymentSummary(DEPLOYMENT.id, DEPLOYMENT.name, DeploymentState.READY, 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "reason", "words"),
+    [
+        ("acme/team-serve", "Ready", "acme/team-serve answers"),
+        ("acme/by-hand", "Drifted", "renamed it (it was team-serve"),
+    ],
+)
+def test_an_endpoint_that_was_renamed_serves_and_is_called_by_its_new_name(
+    name: str, reason: str, words: str
+) -> None:
+    there = replace(ENDPOINT, name=name, deployments=(SUMMARY,))
+    observed = replace(seen(model_deployment({}, SERVING), DEPLOYMENT), endpoint=there)
+
+    plan = after(observed)
+
+    assert plan.action is None
+    assert ready(plan) == ("True", reason)
+    assert words in message(plan)
+    assert plan.status.endpoint is not None
+    assert plan.status.endpoint.name == name
+    settled = observed.md.model_copy(update={"status": plan.status})
+    assert looks_settled(settled, there, NOW)
+    again = replace(there, name="acme/team-serve-2")
+    assert not looks_settled(settled, again, NOW), "another name is worth a look"

@@ -23,7 +23,7 @@ from tests.unit.domain.served import (
     rollout,
     target_of,
 )
-from tests.unit.domain.situations import NOW, SOON
+from tests.unit.domain.situations import NOW, PROCESS, SOON, message
 from together_operator.api.v1alpha1 import RolloutPhase
 from together_operator.domain.deployment import decide
 from together_operator.domain.deployment.actions import (
@@ -35,6 +35,7 @@ from together_operator.domain.deployment.actions import (
     SetTraffic,
 )
 from together_operator.domain.deployment.observed import Observed
+from together_operator.domain.deployment.scaling import wanted_scaling
 from together_operator.domain.outcome import After, Done
 from together_operator.domain.together import TrafficShare
 from together_operator.domain.together_rollouts import RolloutVerb
@@ -167,6 +168,16 @@ def test_going_back(name: str) -> None:
     expect(replace(o, rollouts=rollouts), BACK, outcome, action)
 
 
+def test_a_rollout_that_goes_on_because_its_end_is_held_back_is_looked_at_soon() -> None:
+    o = look(object_serving_a({"suspend": True}), old(), traffic={OLD: 90.0, NEW: 10.0})
+    o = begun(replace(o, deployments=(old(), new(o, "READY", 1))), RolloutPhase.RETURNING)
+    o = replace(o, rollouts=(rollout("RUNNING"),))
+
+    plan = expect(o, ("paused", "Suspended", "Deployed"), After(PROCESS.poll))
+
+    assert "ActOnRollout is held back" in message(plan.status)
+
+
 def test_what_failed_is_remembered_once_it_is_gone_and_not_tried_again() -> None:
     o = begun(look(object_serving_a(), old()), RolloutPhase.RETURNING, message="out of memory")
 
@@ -178,6 +189,37 @@ def test_what_failed_is_remembered_once_it_is_gone_and_not_tried_again() -> None
     expect(after, ("stalled", "RolloutFailed", "RolledOut"), Done())
     other = after.md.model_copy(update={"spec": object_serving_a({"rollout": CANARY}).spec})
     expect(replace(after, md=other), ROLLING_OUT, After(0))
+
+
+def test_replicas_that_a_rollout_has_left_behind_are_nobodys_drift() -> None:
+    md = object_serving_a({"driftPolicy": "Report", "replicas": 2})
+    shrunk = old(ready=1, min_replicas=1, max_replicas=1)
+    o = begun(look(md, shrunk), RolloutPhase.RETURNING, message="b failed")
+    asked = wanted_scaling(md, NOW).record.model_copy(update={"routed": OLD})
+    status = o.md.status.model_copy(update={"scaling": asked})
+
+    given_up = decide(replace(o, md=md.model_copy(update={"status": status})), NOW)
+    plan = decide(look(md.model_copy(update={"status": given_up.status}), shrunk), NOW)
+
+    assert isinstance(plan.action, ScaleDeployment)
+    assert plan.action.replicas == 2
+
+
+def test_what_recreate_has_stopped_runs_again_when_the_spec_returns() -> None:
+    spec = {"driftPolicy": "Report", "rollout": {"strategy": "Recreate"}}
+    md = object_serving_a(spec)
+    asked = wanted_scaling(md, NOW).record
+    status = md.status.model_copy(update={"scaling": asked})
+    o = replaced_by_b(look(md.model_copy(update={"status": status}), old()))
+    stopping = decide(o, NOW)
+    assert isinstance(stopping.action, ScaleDeployment)
+
+    back = object_serving_a({**spec, "modelRef": {"name": "a"}})
+    back = back.model_copy(update={"status": stopping.status})
+    plan = decide(look(back, old("STOPPED", 0, min_replicas=0, max_replicas=0)), NOW)
+
+    assert isinstance(plan.action, ScaleDeployment)
+    assert plan.action.replicas == 1
 
 
 def test_what_was_given_up_leaves_no_trace() -> None:

@@ -33,7 +33,7 @@ from together_operator.domain.deployment.actions import (
 )
 from together_operator.domain.deployment.rolling import PROMOTE_ANNOTATION
 from together_operator.domain.outcome import After
-from together_operator.domain.together import TrafficShare
+from together_operator.domain.together import Deployment, TrafficShare
 from together_operator.domain.together_rollouts import NewRollout, RolloutStep, RolloutVerb
 
 ROLLING_OUT = ("reconciling", "RollingOut", "RolledOut")
@@ -86,10 +86,46 @@ def test_a_target_that_is_there_gets_its_rollout(spec: dict[str, Any], asked: Ne
     expect(o, ROLLING_OUT, After(0), CreateRollout("ep_1", asked))
 
 
+@pytest.mark.parametrize(
+    ("spec", "ready", "replicas"),
+    [
+        # Four serve, and fewer are wanted from now on: money was asked for these only.
+        ({"replicas": 1}, 4, 1),
+        ({"replicas": 1, "autoscaling": {"maxReplicas": 2}}, 4, 2),
+        # Autoscaling has grown the source, and may keep what it has.
+        ({"replicas": 1, "autoscaling": {"maxReplicas": 4}}, 3, 3),
+        ({"replicas": 2}, 1, 2),
+    ],
+)
+def test_a_rollout_starts_no_more_than_the_most_that_are_wanted(
+    spec: dict[str, Any], ready: int, replicas: int
+) -> None:
+    source = old(ready=ready, min_replicas=ready, max_replicas=ready)
+    o = look(object_serving_a(spec), source)
+    o = begun(replace(o, deployments=(source, new(o))), RolloutPhase.PREPARING)
+    asked = NewRollout(OLD, NEW, "blueGreen", replicas)
+    expect(o, ROLLING_OUT, After(0), CreateRollout("ep_1", asked))
+
+
 def test_a_source_that_is_scaling_is_waited_for() -> None:
     o = look(object_serving_a(), old())
     o = begun(replace(o, deployments=(old("SCALING"), new(o))), RolloutPhase.PREPARING)
     expect(o, ROLLING_OUT, After(POLL))
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        old("SCALING", message="Cannot place replicas: no capacity", min_replicas=4),
+        old("PROVISIONING", 0),
+        old("SCALING", 0),
+    ],
+    ids=["it waits for room", "it never started", "nothing of it is ready"],
+)
+def test_a_source_that_may_never_be_ready_is_not_waited_for(source: Deployment) -> None:
+    o = look(object_serving_a(), source)
+    o = begun(replace(o, deployments=(source, new(o))), RolloutPhase.PREPARING)
+    expect(o, ROLLING_OUT, After(SOON), ScaleDeployment("ep_1", NEW, 1))
 
 
 @pytest.mark.parametrize(
@@ -119,7 +155,14 @@ def test_a_source_that_is_degraded_gives_way_by_the_split(
         ({}, "RUNNING", {"step": 0, "steps": 2}, ROLLING_OUT, After(POLL), None),
         ({}, "STABILIZING", {"step": 1, "steps": 2}, ROLLING_OUT, After(POLL), None),
         ({}, "PAUSED", {"step": 0}, ROLLING_OUT, After(SOON), verb(RolloutVerb.RESUME)),
-        (PAUSED, "PENDING", {}, ROLLING_OUT, After(POLL), None),
+        (
+            PAUSED,
+            "PENDING",
+            {},
+            ("paused", "RolloutPaused", "RolledOut"),
+            After(POLL * 3),
+            None,
+        ),
         (
             PAUSED,
             "RUNNING",
@@ -150,6 +193,7 @@ def test_a_rollout_is_followed(
 @pytest.mark.parametrize(
     ("state", "step", "action"),
     [
+        ("PENDING", None, verb(RolloutVerb.START)),
         ("RUNNING", 0, verb(RolloutVerb.PROMOTE)),
         ("PAUSED", 0, verb(RolloutVerb.PROMOTE)),
         ("RUNNING", 1, None),
@@ -157,7 +201,7 @@ def test_a_rollout_is_followed(
     ],
 )
 def test_a_promoted_target_gets_everything_even_when_paused(
-    state: str, step: int, action: Any
+    state: str, step: int | None, action: Any
 ) -> None:
     name = target_of(look(object_serving_a(), old())).name
     md = object_serving_a(PAUSED, annotations={PROMOTE_ANNOTATION: name})
@@ -167,17 +211,27 @@ def test_a_promoted_target_gets_everything_even_when_paused(
     expect(o, ROLLING_OUT, After(SOON if action else POLL), action)
 
 
-@pytest.mark.parametrize(("ago", "action"), [(10, None), (301, verb(RolloutVerb.RESUME))])
+@pytest.mark.parametrize(
+    ("spec", "ago", "failure", "action"),
+    [
+        ({}, 10, "CAPACITY_EXHAUSTED", None),
+        ({}, 301, "CAPACITY_EXHAUSTED", verb(RolloutVerb.RESUME)),
+        ({}, 301, "INTERNAL", verb(RolloutVerb.RESUME)),
+        ({}, 301, "ROUTING_ERROR", verb(RolloutVerb.RESUME)),
+        (PAUSED, 301, "CAPACITY_EXHAUSTED", None),
+    ],
+)
 def test_a_rollout_that_waits_for_the_platform_is_resumed_after_a_while(
-    ago: float, action: Any
+    spec: dict[str, Any], ago: float, failure: str, action: Any
 ) -> None:
-    o = look(object_serving_a(), old())
+    o = look(object_serving_a(spec), old())
     o = begun(replace(o, deployments=(old(), new(o))))
-    halted = rollout(
-        "SYSTEM_PAUSED", failure="CAPACITY_EXHAUSTED", paused_at=NOW - timedelta(seconds=ago)
-    )
+    halted = rollout("SYSTEM_PAUSED", failure=failure, paused_at=NOW - timedelta(seconds=ago))
     o = replace(o, rollouts=(halted,))
-    expect(o, ROLLING_OUT, After(SOON if action else POLL), action)
+    if spec:
+        expect(o, ("paused", "RolloutPaused", "RolledOut"), After(POLL * 3), None)
+    else:
+        expect(o, ROLLING_OUT, After(SOON if action else POLL), action)
 
 
 def test_a_completed_rollout_makes_the_target_the_deployment() -> None:
@@ -194,6 +248,22 @@ def test_a_completed_rollout_makes_the_target_the_deployment() -> None:
     assert plan.status.rollout is None
     assert plan.status.model is not None
     assert plan.status.model.id == "ml_b"
+
+
+@pytest.mark.parametrize("state", ["STOPPING", "STOPPED"])
+@pytest.mark.parametrize(("spec", "moved"), [({"inactiveTimeout": 30}, True), ({}, False)])
+def test_a_target_that_idled_after_its_rollout_has_completed_is_the_deployment(
+    spec: dict[str, Any], moved: bool, state: str
+) -> None:
+    o = look(object_serving_a(spec), old("STOPPED", 0), traffic={NEW: 100.0})
+    target = new(o, state, min_replicas=1, max_replicas=1)
+    o = begun(replace(o, deployments=(old("STOPPED", 0, max_replicas=0), target)))
+
+    plan = decide(replace(o, rollouts=(rollout("COMPLETED"),)), NOW)
+
+    assert (plan.status.rollout is None) is moved
+    assert plan.status.deployment is not None
+    assert (plan.status.deployment.id == NEW) is moved
 
 
 def test_a_rollout_that_status_does_not_know_is_taken_up_again() -> None:

@@ -11,11 +11,28 @@ from together_operator.domain import errors
 from together_operator.domain.backoff import Backoff
 from together_operator.domain.conditions import Health, Reason
 from together_operator.domain.custom_model.status import failure, seconds_to_wait
-from together_operator.domain.failures import StageError, during, retry_delay, situation_of
+from together_operator.domain.failures import (
+    OBJECT_STAGE,
+    StageError,
+    during,
+    retry_delay,
+    situation_of,
+)
 from together_operator.domain.plan import MAX_RETRY_VALUE, RETRY_ANNOTATION
 
 SOURCE, ARCHIVE, REGISTER, IMPORT = "SourceReady", "Archived", "Registered", "Imported"
-STAGES = (SOURCE, ARCHIVE, REGISTER, IMPORT, "", "ModelReady", "Deployed", "Routed")
+STAGES = (
+    SOURCE,
+    ARCHIVE,
+    REGISTER,
+    IMPORT,
+    "",
+    "ModelReady",
+    "Deployed",
+    "Routed",
+    "Published",
+    OBJECT_STAGE,
+)
 STALLED, PROGRESSING = Health.STALLED, Health.PROGRESSING
 BACKOFF = Backoff(base=1.0, cap=300.0)
 
@@ -98,6 +115,9 @@ def test_the_message_begins_with_the_error_s_own_words(
         pytest.param(errors.Forbidden, IMPORT, "Give the API key the right", id="403, Together"),
         pytest.param(errors.Forbidden, SOURCE, "the right to read it", id="403, source"),
         pytest.param(errors.Forbidden, ARCHIVE, "service account", id="403, Kubernetes"),
+        pytest.param(errors.Forbidden, "Published", "service account", id="403, ConfigMap"),
+        pytest.param(errors.Unauthorized, "Published", "access to Kubernetes", id="401, ConfigMap"),
+        pytest.param(errors.Forbidden, OBJECT_STAGE, "service account", id="403, the object"),
         pytest.param(errors.NotFound, SOURCE, "Check the name", id="404, source"),
         pytest.param(errors.Rejected, REGISTER, "Change what the message names", id="422"),
         pytest.param(errors.Ambiguous, REGISTER, "looked for before", id="answer lost"),

@@ -9,6 +9,7 @@ import pytest
 from tests.unit.domain import situations as s
 from together_operator.domain.custom_model import observed
 from together_operator.domain.glance import is_settled
+from together_operator.domain.plan import MAX_RETRY_VALUE, RETRY_ANNOTATION
 
 READY = s.imported()
 
@@ -33,12 +34,20 @@ def test_a_ready_object_has_settled() -> None:
     assert is_settled(ready())
 
 
+def test_a_retry_that_was_honoured_is_over() -> None:
+    long = "x" * 300
+    asked = {"metadata__annotations": {RETRY_ANNOTATION: long}}
+    assert is_settled(ready(**asked, status__lastRetry=long[:MAX_RETRY_VALUE]))
+
+
 @pytest.mark.parametrize(
     "changes",
     [
         {"metadata__generation": 99},
         {"metadata__finalizers": []},
         {"metadata__deletionTimestamp": "2026-01-01T00:00:00Z"},
+        {"metadata__annotations": {RETRY_ANNOTATION: "2"}, "status__lastRetry": "1"},
+        {"metadata__annotations": {RETRY_ANNOTATION: "2"}},
         {"status": {}},
         {"status__phase": "Failed"},
         {"status__intent": {"kind": "Model", "name": "x"}},

@@ -11,7 +11,12 @@ from hypothesis import strategies as st
 
 from tests.unit.domain.situations import ANOTHER, ME, NOW, PROCESS, seconds
 from together_operator.api.v1alpha1 import Intent
-from together_operator.domain.plan import is_untouched, new_intent, seconds_until_safe
+from together_operator.domain.plan import (
+    is_untouched,
+    may_not_show_yet,
+    new_intent,
+    seconds_until_safe,
+)
 
 HALF_A_SECOND = 0.5
 
@@ -60,6 +65,25 @@ def test_how_long_absence_is_distrusted(
     process = replace(PROCESS, started=NOW - seconds(started_ago))
     sent = None if sent_ago is None else NOW - seconds(sent_ago)
     assert seconds_until_safe(stored, process, sent, NOW) == wait
+
+
+@pytest.mark.parametrize(
+    ("created_ago", "started_ago", "expected"),
+    [
+        pytest.param(30.5, 3600, True, id="a second more, for it is cut off"),
+        pytest.param(31, 3600, False, id="a window ago"),
+        pytest.param(900, 30.5, True, id="we have just begun"),
+        pytest.param(900, 31, False, id="we began a window ago"),
+        pytest.param(None, 30.5, True, id="nobody knows when, and we have just begun"),
+        pytest.param(None, 31, False, id="nobody knows when: before we began"),
+    ],
+)
+def test_how_long_what_was_created_may_be_missing(
+    created_ago: float | None, started_ago: float, expected: bool
+) -> None:
+    process = replace(PROCESS, started=NOW - seconds(started_ago))
+    created = None if created_ago is None else NOW - seconds(created_ago)
+    assert may_not_show_yet(created, process, NOW) is expected
 
 
 def test_an_intent_is_stored_in_whole_seconds() -> None:

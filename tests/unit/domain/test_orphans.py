@@ -120,3 +120,32 @@ def test_a_deployment_says_what_it_costs() -> None:
     (deployment, _) = find_orphans([], [endpoint(OURS)], Claims(), CLUSTER)
     assert (deployment.state, deployment.replicas) == ("READY", 1)
     assert deployment.endpoint_id == "ep_prod-llama"
+
+
+@pytest.mark.parametrize(
+    ("status", "is_orphan"),
+    [
+        pytest.param({"endpoint": {"id": "ep_9", "name": "acme/prod-llama"}}, False, id="here"),
+        pytest.param({"endpoint": {"id": "ep_9", "name": "other/prod-llama"}}, True, id="there"),
+        pytest.param({"endpoint": {"id": "ep_9", "name": "acme/model-1"}}, False, id="v1's name"),
+        pytest.param({}, False, id="not known yet"),
+    ],
+)
+def test_a_name_counts_in_the_project_of_the_object(status: Any, is_orphan: bool) -> None:
+    claims = Claims()
+    claims.add_deployment(body(status=status))
+    assert bool(find_orphans([], [endpoint(OURS)], claims, CLUSTER)) is is_orphan
+
+
+@pytest.mark.parametrize(
+    ("using", "is_orphan"),
+    [
+        pytest.param(body({"model": "other/prod-llama"}), True, id="another project's model"),
+        pytest.param(body({"model": "prod-llama"}), False, id="a bare name"),
+        pytest.param(body(status={"model": {"name": "acme/prod-llama"}}), False, id="status"),
+    ],
+)
+def test_a_model_is_in_use_by_its_qualified_name(using: dict[str, Any], is_orphan: bool) -> None:
+    claims = Claims()
+    claims.add_deployment(using)
+    assert bool(find_orphans([model()], [], claims, CLUSTER)) is is_orphan

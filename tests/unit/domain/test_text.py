@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from together_operator.domain.text import dollars, human_duration, human_size
+from together_operator.domain.text import cents_of, dollars, human_duration, human_size
 
 
 @pytest.mark.parametrize(
@@ -45,3 +45,20 @@ def test_durations_are_as_kubectl_shows_ages(seconds: float, text: str) -> None:
 )
 def test_dollars(cents: float, text: str) -> None:
     assert dollars(cents) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "amount"),
+    [
+        ("3.36", 336.0),
+        ("0", 0.0),
+        (None, None),
+        ("", None),
+        ("much", None),
+        ("-1.00", None),
+        ("nan", None),
+        ("inf", None),
+    ],
+)
+def test_dollars_that_a_status_names_may_be_forged(text: str | None, amount: float | None) -> None:
+    assert cents_of(text) == (None if amount is None else pytest.approx(amount))

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+from cronsim import CronSim
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.unit.domain.serving_situations import model_deployment
 from together_operator.api.v1alpha1 import ModelDeployment, Schedule
 from together_operator.domain.conditions import Reason
+from together_operator.domain.deployment import timetable
 from together_operator.domain.deployment.timetable import due, problem
 
 BERLIN, NEW_YORK = ZoneInfo("Europe/Berlin"), ZoneInfo("America/New_York")
@@ -129,6 +132,123 @@ def test_what_is_announced_is_what_happens_and_nothing_before(
     assert due(md, change - timedelta(seconds=1)).runs is found.runs
     middle = now + (change - now) / 2
     assert due(md, middle.replace(microsecond=0)).runs is found.runs
+
+
+EVERY_MINUTE = "* * * * *"
+
+
+@pytest.mark.parametrize(
+    ("windows", "now", "runs", "change"),
+    [
+        # A start that fires each minute, and a stop days or months away.
+        ([("* 8-18 * * MON-FRI", "0 19 * * FRI")], "2026-03-02 09:00", True, "2026-03-06 19:00"),
+        ([(EVERY_MINUTE, "0 0 1 1 *")], "2026-03-02 09:00", True, "2027-01-01 00:00"),
+        # The stop wins whenever both fire.
+        ([(EVERY_MINUTE, "* 9-17 * * *")], "2026-03-02 09:00", False, "2026-03-02 18:00"),
+        ([("30 0 1 6 *", "0 * * * *")], "2026-03-02 09:00", False, "2026-06-01 00:30"),
+        ([("0 0 1 1 *", EVERY_MINUTE)], "2026-03-02 09:00", False, None),
+        # One takes over from the other for a week, and for ever.
+        (
+            [("0 0 * * MON", "0 12 * * SUN"), ("0 11 * * SUN", "0 20 * * SUN")],
+            "2026-03-02 09:00",
+            True,
+            "2026-03-08 20:00",
+        ),
+        (
+            [("0 0 * * *", "0 13 * * *"), ("0 12 * * *", "0 1 * * *")],
+            "2026-03-02 09:00",
+            True,
+            None,
+        ),
+    ],
+)
+def test_a_far_change_is_found_and_what_never_changes_announces_nothing(
+    windows: list[tuple[str, str]], now: str, runs: bool, change: str | None
+) -> None:
+    md = _object(*({"start": start, "stop": stop} for start, stop in windows))
+
+    found = due(md, _utc(now))
+
+    assert found.runs is runs
+    said = found.next_change.time if found.next_change is not None else None
+    assert said == (_utc(change) if change is not None else None)
+
+
+@pytest.mark.parametrize(
+    "windows",
+    [
+        [(f"0 0 {day} 1 *", EVERY_MINUTE) for day in range(1, 17)],
+        [(EVERY_MINUTE, f"0 0 {day} 1 *") for day in range(1, 17)],
+        [(EVERY_MINUTE, EVERY_MINUTE)],
+        [("*/2 * * * *", "1-59/2 * * * *")] * 16,
+        [("0 * * * *", "50 * * * *"), ("40 * * * *", "10 * * * *")],
+    ],
+    ids=["never open", "always open", "always both", "each minute", "in turn"],
+)
+def test_a_schedule_costs_little_to_follow_and_that_once_an_hour(
+    windows: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    md = _object(*({"start": start, "stop": stop} for start, stop in windows))
+    due(md, _utc("2026-03-02 08:00"))
+    made = 0
+
+    class Counted(CronSim):
+        """A line that is looked at."""
+
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            nonlocal made
+            made += 1
+            super().__init__(*args, **kwargs)
+
+    monkeypatch.setattr(timetable, "CronSim", Counted)
+    for minute in range(60):
+        due(md, _utc("2026-03-02 09:00") + timedelta(minutes=minute, seconds=7))
+
+    assert 0 < made <= 2 * timetable.MAX_STEPS, made
+
+
+def test_a_window_that_never_opens_does_not_hide_when_another_closes() -> None:
+    never = {"start": "*/7 * * * *", "stop": "*/7 * * * *"}
+    md = _object(never, {"start": "*/7 * * * *", "stop": "15 */2 * * *"})
+
+    found = due(md, _utc("2026-03-02 02:36"))
+
+    assert found.runs
+    assert found.next_change is not None
+    assert found.next_change.time == _utc("2026-03-02 04:15")
+
+
+LINES = ("*/7 * * * *", "0 * * * *", "30 1 * * *", "* 2 * * *", "*/5 1-3 * * *", "15,45 */2 * * *")
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.tuples(st.sampled_from(LINES), st.sampled_from(LINES)), min_size=1, max_size=2),
+    st.sampled_from(["Europe/Berlin", "Australia/Lord_Howe", "UTC"]),
+    st.sampled_from(["2026-03-29", "2026-10-25", "2026-04-04", "2026-10-03", "2026-06-01"]),
+    st.integers(0, 24 * 60),
+)
+def test_each_minute_is_as_the_lines_say_whichever_is_asked_for_first(
+    lines: list[tuple[str, str]], zone: str, day: str, minute: int
+) -> None:
+    md = _object(*({"start": start, "stop": stop} for start, stop in lines), zone=zone)
+    begin = _utc(day) + timedelta(minutes=minute)
+    moments = [begin + timedelta(minutes=n) for n in range(70)]
+    where = ZoneInfo(zone)
+    assert md.spec.schedule is not None
+    windows = md.spec.schedule.windows
+    truth = [
+        any(timetable.is_window_open(w, moment.astimezone(where)) for w in windows)
+        for moment in moments
+    ]
+
+    found = due(md, begin)
+
+    assert [due(md, moment).runs for moment in moments] == truth
+    change = next((m for m, runs in zip(moments, truth, strict=True) if runs != truth[0]), None)
+    if change is not None:
+        assert found.next_change is not None
+        assert found.next_change.time == change
 
 
 def test_with_zero_replicas_a_schedule_announces_nothing() -> None:

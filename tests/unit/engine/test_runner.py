@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
+from collections import defaultdict
+from itertools import pairwise
 from typing import Any
+
+import pytest
 
 from tests.unit.engine.queues import drain
 from together_operator.domain.backoff import Backoff
 from together_operator.domain.outcome import Done, Outcome
 from together_operator.domain.plan import FINALIZER
-from together_operator.engine.runner import Runner, Settings
+from together_operator.engine.runner import LATEST, ROUNDS, SOONEST, Runner, Settings
 from together_operator.engine.store import Key, Store
 
 
@@ -40,3 +45,104 @@ async def test_the_first_step_of_an_object_comes_before_all_that_was_begun() -> 
         runner.observed(found)
 
     assert [key.name for key in await drain(runner.queue)] == ["theirs", "new", "begun"]
+
+
+RESYNC = 600.0
+
+
+class Looks:
+    """When each object was looked at, by the loop's clock."""
+
+    def __init__(self) -> None:
+        self.at: dict[str, list[float]] = defaultdict(list)
+
+    async def reconcile(self, key: Key) -> Outcome:
+        self.at[key.name].append(asyncio.get_running_loop().time())
+        return Done()
+
+
+@pytest.mark.looptime
+@pytest.mark.parametrize("is_settled", [True, False], ids=["settled before the start", "new"])
+async def test_all_is_looked_at_within_each_resync_period_and_many_at_a_time(
+    is_settled: bool,
+) -> None:
+    looks = Looks()
+    settings = Settings(workers=4, resync=RESYNC, backoff=Backoff(base=1.0, cap=60.0))
+    runner = Runner(
+        "CustomModel",
+        looks.reconcile,
+        Store(),
+        settings,
+        Ignored(),
+        random.Random(0),
+        lambda _: is_settled,
+    )
+    runner.start()
+    names = [f"m-{n}" for n in range(1000)]
+    started = asyncio.get_running_loop().time()
+    for name in names:
+        runner.observed(body(name, FINALIZER))
+    await asyncio.sleep(5 * RESYNC)
+    await runner.stop()
+
+    for name in names:
+        moments = [started, *looks.at[name]]
+        gaps = [later - earlier for earlier, later in pairwise(moments)]
+        assert len(moments) > 5 / LATEST
+        assert max(gaps) <= RESYNC * LATEST + 0.001
+        assert min(gaps[1:]) >= RESYNC * (SOONEST - 1 / ROUNDS) - 0.001
+    moments_of_all = {moment for found in looks.at.values() for moment in found}
+    assert len(moments_of_all) <= 5 * ROUNDS + 1
+
+
+def held_until(end: asyncio.Event) -> Runner:
+    """A runner whose two workers keep what they take until then."""
+
+    async def slow(key: Key) -> Outcome:
+        del key
+        await end.wait()
+        return Done()
+
+    settings = Settings(workers=2, resync=600.0, backoff=Backoff(base=1.0, cap=60.0))
+    return Runner("CustomModel", slow, Store(), settings, Ignored(), random.Random(0))
+
+
+@pytest.mark.looptime
+async def test_one_slow_object_beside_idle_workers_is_no_reason_to_begin_anew() -> None:
+    end = asyncio.Event()
+    runner = held_until(end)
+    runner.start()
+    bounds = 120.0, 900.0
+
+    await asyncio.sleep(500)
+    runner.queue.add(Key("team", "slow"))
+    assert not runner.is_stuck(*bounds)
+    await asyncio.sleep(899)
+    assert not runner.is_stuck(*bounds)
+    await asyncio.sleep(2)
+    assert runner.is_stuck(*bounds)
+
+    end.set()
+    await asyncio.sleep(1)
+    assert not runner.is_stuck(*bounds)
+    await runner.stop()
+
+
+@pytest.mark.looptime
+async def test_keys_that_wait_while_no_worker_takes_one_are_a_reason() -> None:
+    end = asyncio.Event()
+    runner = held_until(end)
+    runner.start()
+    for name in ("one", "other"):
+        runner.queue.add(Key("team", name))
+    await asyncio.sleep(200)
+    assert not runner.is_stuck(120.0, 900.0)
+
+    runner.queue.add(Key("team", "third"))
+    await asyncio.sleep(119)
+    assert not runner.is_stuck(120.0, 900.0)
+    await asyncio.sleep(2)
+    assert runner.is_stuck(120.0, 900.0)
+
+    end.set()
+    await runner.stop()

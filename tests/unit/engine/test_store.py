@@ -48,3 +48,31 @@ def test_an_older_body_changes_nothing() -> None:
     assert not store.observe(_body("one", 1, "a"))
 
     assert (store.referring(A), store.referring(B)) == ([], [Key("team", "one")])
+
+
+def test_a_reference_is_kept_as_long_as_anybody_has_it() -> None:
+    store = Store(_refers)
+    for version, name in enumerate(("one", "two", "three"), 1):
+        store.observe(_body(name, version, "a"))
+    store.forget(Key("team", "one"))
+    store.observe(_body("two", 4, "b"))
+    assert (store.referring(A), store.referring(B)) == (
+        [Key("team", "three")],
+        [Key("team", "two")],
+    )
+
+    store.forget(Key("team", "three"))
+    store.observe(_body("one", 5, "a"))
+    store.observe(_body("one", 6, "a", "a"))
+
+    assert store.referring(A) == [Key("team", "one")]
+
+
+def test_what_is_indexed_later_finds_what_was_there_before() -> None:
+    store = Store()
+    store.observe(_body("one", 1, "a"))
+    assert store.referring(A) == []
+
+    store.also_index(_refers)
+
+    assert store.referring(A) == [Key("team", "one")]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -67,3 +67,27 @@ async def test_who_is_gone_is_not_remembered_as_new() -> None:
     ledger.begun("uid")
     ledger.forget("uid")
     assert not ledger.has_nothing("uid")
+
+
+async def made() -> str:
+    return "made"
+
+
+async def test_when_something_was_created_is_known_until_the_object_is_gone() -> None:
+    now = [NOW]
+    ledger = Ledger(lambda: now[0])
+    with pytest.raises(errors.Conflict):
+        await ledger.send("uid", "Model", refused)
+    assert ledger.last_created("uid") is None
+
+    await ledger.send("uid", "Model", made)
+    ledger.forget("uid")
+    assert ledger.last_created("uid") == NOW, "its result is stored, and lists may lag all the same"
+
+    now[0] = NOW + timedelta(seconds=9)
+    with pytest.raises(errors.Ambiguous):
+        await ledger.send("uid", "Model", lost)
+    assert ledger.last_created("uid") == now[0]
+    assert ledger.last_created("other") is None
+    ledger.gone("uid")
+    assert ledger.last_created("uid") is None

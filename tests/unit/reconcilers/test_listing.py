@@ -53,6 +53,23 @@ async def test_age(took: float, age: float) -> None:
     assert listing.age(30.0) == 30.0
 
 
+@pytest.mark.parametrize(
+    ("took", "age"),
+    [
+        pytest.param(0.01, 60.0, id="a short list"),
+        pytest.param(0.1, 100.0, id="a longer one rests a thousand times as long as it takes"),
+        pytest.param(10.0, 180.0, id="but within a resync period all is looked at"),
+    ],
+)
+async def test_age_where_all_is_settled(took: float, age: float) -> None:
+    remote = Remote(took)
+    listing = remote.listing()
+    await listing.read(remote.now)
+
+    assert listing.age(60.0, calm=180.0) == pytest.approx(age)
+    assert listing.age(60.0, calm=1.0) == 1.0, "a short resync period"
+
+
 async def test_a_list_that_is_young_enough_is_not_read_again() -> None:
     remote = Remote(2.0)
     listing = remote.listing()

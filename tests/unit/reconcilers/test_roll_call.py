@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -24,6 +25,7 @@ class Cluster:
     def __init__(self, *bodies: Body, meanwhile: Callable[[], None] = lambda: None) -> None:
         self.live = {key_of(b): b for b in bodies}
         self.meanwhile = meanwhile
+        self.on_get: Callable[[], None] = lambda: None
         self.gets = 0
 
     async def versions(self) -> Mapping[Key, int]:
@@ -33,7 +35,9 @@ class Cluster:
 
     async def get(self, key: Key) -> Body | None:
         self.gets += 1
-        return self.live.get(key)
+        found = self.live.get(key)
+        self.on_get()
+        return found
 
 
 class Meter:
@@ -71,7 +75,7 @@ async def call(known: list[Body], cluster: Cluster, store: Store) -> list[tuple[
         pytest.param(
             [body(A, 1)], [body(A, 9, "2")], [(A, "9", False)], 1, id="deleted and made anew"
         ),
-        pytest.param([body(A, 7)], [body(A, 5)], [], 0, id="our own write is newer than the list"),
+        pytest.param([body(A, 7)], [body(A, 5)], [(A, "5", False)], 1, id="restored from a backup"),
     ],
 )
 async def test_differences_are_told(
@@ -96,6 +100,42 @@ async def test_what_the_watch_tells_meanwhile_is_no_miss() -> None:
     assert await call([body(A, 5)], cluster, store) == []
 
 
+async def test_our_own_write_while_the_roll_is_read_is_no_miss() -> None:
+    store = Store()
+    cluster = Cluster(body(A, 5))
+    cluster.meanwhile = lambda: _observe(store, A, 7)
+
+    assert await call([body(A, 5)], cluster, store) == []
+
+
+async def test_a_roll_that_is_older_than_the_object_is_no_miss() -> None:
+    cluster = Cluster(body(A, 5))
+    cluster.meanwhile = lambda: cluster.live.update({A: body(A, 7)})
+
+    assert await call([body(A, 7)], cluster, Store()) == []
+
+
+async def test_our_own_write_while_the_object_is_read_is_no_restored_backup() -> None:
+    store = Store()
+    cluster = Cluster(body(A, 5))
+    store.observe(body(A, 7))
+    cluster.on_get = lambda: _observe(store, A, 9)
+
+    assert await call([], cluster, store) == []
+    assert store.version(A) == 9
+
+
+async def test_what_was_restored_from_a_backup_is_known_as_it_is_and_followed_again() -> None:
+    store = Store()
+    cluster = Cluster(body(A, 5))
+    store.observe(body(A, 7))
+
+    await RollCall("things", cluster, store, lambda b, _: _told(store, b), Meter()).call()
+
+    assert store.version(A) == 5
+    assert store.observe(body(A, 6))
+
+
 async def test_what_was_deleted_after_the_roll_was_read_is_told_as_gone() -> None:
     cluster = Cluster(body(A, 5), body(B, 6))
     cluster.meanwhile = cluster.live.clear
@@ -113,3 +153,24 @@ async def test_what_the_watch_tells_before_the_look_is_told_once() -> None:
 
 def _observe(store: Store, key: Key, version: int) -> None:
     store.observe(body(key, version))
+
+
+def _told(store: Store, news: Body) -> None:
+    store.observe(news)
+
+
+@pytest.mark.looptime
+async def test_a_bug_does_not_end_it_for_good() -> None:
+    def bug() -> None:
+        raise RuntimeError("a bug")
+
+    cluster, meter = Cluster(body(A, 1), meanwhile=bug), Meter()
+    calls = RollCall("things", cluster, Store(), lambda _body, _gone: None, meter)
+    running = asyncio.create_task(calls.run(10.0))
+    await asyncio.sleep(15)
+    cluster.meanwhile = lambda: None
+    await asyncio.sleep(10)
+
+    assert not running.done()
+    assert meter.counted == [("things", 1)]
+    running.cancel()

@@ -59,6 +59,16 @@ def test_what_statuses_say_counts_from_the_start() -> None:
     assert spending.ceilings(B)[0].used == 700.0
 
 
+def test_a_status_that_cannot_be_read_holds_up_nobody_at_the_start() -> None:
+    spending = Spending(Limits(1000.0))
+    a = _object("a", reserved="7.00").model_dump(by_alias=True, mode="json")
+    a["status"]["phase"] = "OfANewerVersion"
+
+    spending.seed([a])
+
+    assert spending.ceilings(B)[0].used == 700.0
+
+
 @pytest.mark.parametrize("frees", ["less", "gone"])
 def test_money_that_becomes_free_wakes_who_waits_for_it(frees: str) -> None:
     spending, woken = Spending(Limits(1000.0)), list[Key]()
@@ -107,3 +117,23 @@ def test_a_stopped_object_costs_nothing_and_one_that_is_gone_is_not_told() -> No
     assert spending.take_bills(NOW + timedelta(hours=5)) == {KEY_A: (0.0, 400.0)}
     spending.forget(KEY_A)
     assert spending.take_bills(NOW + timedelta(hours=6)) == {}
+
+
+@pytest.mark.parametrize(
+    ("status", "cents"),
+    [
+        ({"cost": {"perHour": "4.00"}}, 400.0),
+        ({"cost": {"perHour": "a lot"}}, 0.0),
+        ({"cost": {"perReplicaHour": "4.00"}}, 0.0),
+        ({"cost": None}, 0.0),
+        (None, 0.0),
+    ],
+)
+def test_until_it_is_looked_at_an_object_costs_what_its_status_says(
+    status: dict[str, object] | None, cents: float
+) -> None:
+    spending = Spending()
+    body = {"metadata": {"namespace": KEY_A.namespace, "name": KEY_A.name}, "status": status}
+    spending.assume(body, NOW)
+
+    assert spending.take_bills(NOW + timedelta(hours=1)) == {KEY_A: (cents, cents)}

@@ -211,12 +211,20 @@ def endpoint(found: DedicatedEndpoint, owner: Project) -> Endpoint:
         traffic=(TrafficShare(found.id, 100.0),) if running else (),
         deployments=(DeploymentSummary(found.id, name, state),),
         known_as=known_as,
+        project=owner.slug,
     )
 
 
 def placeholder_endpoint(name: str, owner: Project) -> Endpoint:
     """What stands for an endpoint until its deployment is created."""
-    return Endpoint(id=name, name=name, project_id=owner.id, known_as=name, placeholder=True)
+    return Endpoint(
+        id=name,
+        name=name,
+        project_id=owner.id,
+        known_as=name,
+        placeholder=True,
+        project=owner.slug,
+    )
 
 
 def deployment(found: DedicatedEndpoint) -> Deployment:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import datetime
 from typing import Any
 
@@ -45,11 +46,14 @@ def integer_of(data: Json, name: str) -> int:
 
 
 def float_of(value: object) -> float:
-    """A number, which may be written as a string; raises MalformedError."""
+    """A finite number, which may be written as a string; raises MalformedError."""
     try:
-        return float(value) if isinstance(value, int | float | str) else 0.0
-    except ValueError:
+        number = float(value) if isinstance(value, int | float | str) else 0.0
+    except (ValueError, OverflowError):
         raise MalformedError("a number") from None
+    if not math.isfinite(number):
+        raise MalformedError("a number")
+    return number
 
 
 def object_of(data: Json, name: str) -> Json:

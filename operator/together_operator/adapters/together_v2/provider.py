@@ -322,7 +322,11 @@ class TogetherV2:
             return self._project
 
     async def _ask(self) -> _Project:
-        me = await self._api.send(Request("GET", "/v3/whoami"))
+        try:
+            me = await self._api.send(Request("GET", "/v3/whoami"))
+        except errors.NotFound as error:
+            message = f"{error}; check TOGETHER_BASE_URL, which takes no version"
+            raise errors.Unavailable(message, status=error.status) from None
         if me.get("project"):
             return self._parsed(lambda: _project(me["project"]))
         if not self._wanted_project:

@@ -65,6 +65,12 @@ _PACKED = (
 _WHICH = "an S3 prefix, a volume claim, or a repository with a revision or transfer: Staged"
 
 
+ARCHIVE_REQUIRED = (
+    "archive.destination is required because the source's files are packed into one "
+    f"archive first ({_WHICH}): set archive.destination.uri to s3://<bucket>/<prefix>/"
+)
+
+
 def _endpoint(location: str) -> str:
     return f"(has({location}.endpointURL) ? {location}.endpointURL : '')"
 
@@ -84,9 +90,7 @@ class CustomModelSpec(ApiModel):
             ),
             CEL(
                 f"!({_PACKED}) || has(self.archive)",
-                "archive.destination is required because the source's files are packed into one "
-                f"archive first ({_WHICH}): set archive.destination.uri to "
-                "s3://<bucket>/<prefix>/",
+                ARCHIVE_REQUIRED,
                 field_path=".archive",
                 reason="FieldValueRequired",
             ),
@@ -225,6 +229,11 @@ class ArchiveStatus(ApiModel):
     problem: str | None = Field(
         default=None, description="Why it could not be deleted, when it should be."
     )
+    left_behind: str | None = Field(
+        default=None,
+        description="An archive that lies where archive.destination was before it was changed; "
+        "the operator doesn't delete it.",
+    )
 
 
 class JobStatus(ApiModel):
@@ -233,6 +242,12 @@ class JobStatus(ApiModel):
     name: str | None = Field(default=None, description="Name of the Job, in this namespace.")
     attempt: Int32 | None = Field(
         default=None, ge=1, description="Which Job this is for the same source, from 1."
+    )
+    failures: Int32 | None = Field(
+        default=None,
+        ge=0,
+        description="Jobs that failed in a row since source or spec last changed or a retry was "
+        "asked for.",
     )
     seen_at: Timestamp | None = Field(
         default=None, description="When it was first seen; one that is gone after that was deleted."

@@ -141,7 +141,8 @@ class ModelDeploymentSpec(ApiModel):
     revision_policy: RevisionPolicy = Field(
         default=RevisionPolicy.LATEST,
         description="Whether a new revision of the model is rolled out by itself (Latest), or the "
-        "one that is served stays (Pinned).",
+        "one that is served stays (Pinned). Of a model that spec.model names, the newest one when "
+        "the deployment is made stays, unless revision names another.",
     )
     revision: (
         Annotated[
@@ -231,7 +232,8 @@ class ModelDeploymentSpec(ApiModel):
     ) = Field(
         default=None,
         description="Minutes without a request after which Together stops all replicas, 30 to "
-        "1440; default and 0: never. Another value of replicas starts them again.",
+        "1440; default and 0: never. Another value of replicas starts them again, or the "
+        "annotation together.ai/retry.",
     )
     drift_policy: DriftPolicy = Field(
         default=DriftPolicy.CORRECT,
@@ -269,8 +271,8 @@ class ModelDeploymentSpec(ApiModel):
     )
     suspend: bool = Field(
         default=False,
-        description="When true, nothing new is started or changed; what runs stays and is still "
-        "followed and billed (replicas: 0 stops it).",
+        description="When true, nothing is started, changed or stopped; what runs stays and is "
+        "still followed and billed. To stop it, set suspend to false and replicas to 0.",
     )
 
 
@@ -297,6 +299,11 @@ class EndpointStatus(ApiModel):
         default=None,
         description="Full name of the endpoint, <project>/<name>: the string that clients send "
         "as model.",
+    )
+    project: str | None = Field(
+        default=None,
+        description="Project that the endpoint is in, where its name does not tell: Together's v1 "
+        "API makes names up.",
     )
 
 
@@ -335,8 +342,8 @@ class ModelDeploymentStatus(ApiModel):
     conditions: Conditions = Field(
         default=(),
         max_length=16,
-        description="Ready, Reconciling, Stalled, ModelReady, Scheduled, Deployed, Routed, "
-        "RolledOut.",
+        description="Ready, Reconciling, Stalled, ModelReady, Affordable, Scheduled, Deployed, "
+        "Routed, RolledOut, and with spec.connection Published.",
     )
     model: ModelStatus | None = Field(default=None, description="The model that is served.")
     endpoint: EndpointStatus | None = Field(default=None, description="The endpoint at Together.")

@@ -287,13 +287,15 @@ class JobSettings(ApiModel):
         ge=10,
         le=86400,
         description="Seconds without a byte after which a Job whose pod runs is taken for stuck "
-        "and replaced by another one, which goes on where it was.",
+        "and replaced by another one, which goes on where it was. It counts while the pod's log "
+        "can be read and has a line of progress.",
     )
     ttl_seconds_after_finished: Int32 = Field(
         default=3600,
         ge=0,
         le=2592000,
-        description="Seconds that a finished Job, with its logs, is kept.",
+        description="Seconds that a finished Job, with its logs, is kept; less than 300 is taken "
+        "as 300, since the operator has to read what the Job packed before it is gone.",
     )
     labels: Annotated[dict[str, LabelValue], _not_ours("labels")] = Field(
         default_factory=dict,

@@ -20,6 +20,9 @@ _MAX_READ = 64 << 20
 _BLOCK = 256 << 10
 # How much of a .tar.gz is decompressed to look at its first names.
 _GZIP_LOOK = 32 << 20
+_GZIP_MAGIC = b"\x1f\x8b"
+# What is left of a block is copied for each member that ends in it.
+_GZIP_BLOCK = 16 << 10
 
 
 class RangeFile(io.RawIOBase):
@@ -70,7 +73,7 @@ def archive_findings(
     if form is None:
         return [_format(name, "its name ends with none of .zip, .tar, .tar.gz")]
     if (form == "zip") != magic.startswith(b"PK") or (form == "tar.gz") != magic.startswith(
-        b"\x1f\x8b"
+        _GZIP_MAGIC
     ):
         return [_format(name, f"its content is not {form}")]
     try:
@@ -79,10 +82,11 @@ def archive_findings(
         return [_format(name, f"it is not a readable {form} archive (truncated?)")]
     except _UnsupportedError as error:
         return [_format(name, str(error))]
-    findings = list(_names(listing))
+    findings = list(_unsafe_names(listing))
     if not findings and complete:
-        findings += inspect(listing)
+        findings = list(_structure(listing)) or inspect(listing)
     if not complete:
+        findings += _start(listing)
         findings.append(
             Finding(
                 "archive/partial",
@@ -107,9 +111,8 @@ def _format(name: str, problem: str) -> Finding:
     )
 
 
-def _names(listing: Listing) -> Iterator[Finding]:
-    names = list(listing)
-    for name in names:
+def _unsafe_names(listing: Listing) -> Iterator[Finding]:
+    for name in listing:
         try:
             check_name(name)
         except SourceUnacceptable as error:
@@ -117,12 +120,15 @@ def _names(listing: Listing) -> Iterator[Finding]:
                 "archive/unsafe-name", "error", str(error).partition("; ")[0], "make it again"
             )
             return
-    first = {name.partition("/")[0] for name in names}
-    if len(first) == 1 and all("/" in name for name in names):
+
+
+def _structure(listing: Listing) -> Iterator[Finding]:
+    names, directory = list(listing), _common_directory(listing)
+    if directory is not None:
         yield Finding(
             "structure/wrapped",
             "error",
-            f"all files are in {first.pop()!r}, not at the archive's root",
+            f"all files are in {directory!r}, not at the archive's root",
             "pack the directory's content, not the directory",
         )
     elif names and all(format_of(name) for name in names):
@@ -134,6 +140,24 @@ def _names(listing: Listing) -> Iterator[Finding]:
         )
     elif not names:
         yield Finding("structure/empty", "error", "the archive is empty", "pack the model's files")
+
+
+def _start(listing: Listing) -> Iterator[Finding]:
+    """What only the start of the files lets suspect: those that stand behind may be elsewhere."""
+    directory = _common_directory(listing)
+    if directory is not None:
+        yield Finding(
+            "structure/wrapped",
+            "warning",
+            f"the first files are all in {directory!r}, not at the archive's root",
+            "if all others are too, pack the directory's content, not the directory",
+        )
+
+
+def _common_directory(listing: Listing) -> str | None:
+    """The directory at the root that all files are in, if there is one."""
+    first = {name.partition("/")[0] for name in listing}
+    return first.pop() if len(first) == 1 and all("/" in name for name in listing) else None
 
 
 def _zip_listing(file: RangeFile) -> tuple[Listing, bool]:
@@ -182,15 +206,30 @@ def _add(places: dict[str, tuple[int, int]], member: tarfile.TarInfo) -> None:
         raise _UnsupportedError(f"it has more than {_MAX_ENTRIES} files")
 
 
-def _gzip_listing(file: RangeFile) -> tuple[Listing, bool]:
-    decompressor = zlib.decompressobj(zlib.MAX_WBITS | 16)
-    start = bytearray()
-    while len(start) < _GZIP_LOOK and not decompressor.eof:
-        data = decompressor.unconsumed_tail or file.read(_BLOCK)
-        if not data:
+def _gzip_start(file: RangeFile) -> tuple[bytearray, bool]:
+    """What the first members decompress to, up to `_GZIP_LOOK` bytes, and whether that is all.
+
+    bgzip and `cat a.gz b.gz` make many members. What follows the last one and is none is ignored,
+    as gzip does.
+    """
+    start, rest = bytearray(), b""
+    member = zlib.decompressobj(zlib.MAX_WBITS | 16)
+    while len(start) < _GZIP_LOOK:
+        if member.eof:
+            rest += file.read(max(0, len(_GZIP_MAGIC) - len(rest)))
+            if not rest.startswith(_GZIP_MAGIC):
+                return start, True
+            member = zlib.decompressobj(zlib.MAX_WBITS | 16)
+        rest = rest or file.read(_GZIP_BLOCK)
+        if not rest:
             raise EOFError
-        start += decompressor.decompress(data, _GZIP_LOOK - len(start))
-    complete = decompressor.eof
+        start += member.decompress(rest, _GZIP_LOOK - len(start))
+        rest = member.unused_data if member.eof else member.unconsumed_tail
+    return start, False
+
+
+def _gzip_listing(file: RangeFile) -> tuple[Listing, bool]:
+    start, complete = _gzip_start(file)
     places: dict[str, tuple[int, int]] = {}
     try:
         with tarfile.open(fileobj=io.BytesIO(start), mode="r:") as archive:

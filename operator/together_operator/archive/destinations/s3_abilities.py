@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 _CONTENT = b"What can you do?"
 _R2 = ".r2.cloudflarestorage.com"
-# Known to complete an upload without the parts that are not named.
+# Known to do as S3 does: to complete an upload without the parts that are not named, and to list
+# uploads by prefix.
 _KNOWN_HOSTS = (".amazonaws.com", ".amazonaws.com.cn", _R2, "storage.googleapis.com")
 
 
@@ -85,6 +86,14 @@ def probe(client: "S3Client", location: S3Location, source: CopySource | None) -
 
 def takes_unnamed_parts(client: "S3Client") -> bool:
     """Whether the store is known to, without asking it."""
+    return _host(client).endswith(_KNOWN_HOSTS)
+
+
+def lists_by_prefix(client: "S3Client") -> bool:
+    """Whether the store is known to list uploads by a prefix of their keys.
+
+    MinIO takes the prefix for a whole key, on purpose: it lists uploads of one object only.
+    """
     return _host(client).endswith(_KNOWN_HOSTS)
 
 

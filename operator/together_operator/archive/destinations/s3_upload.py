@@ -1,9 +1,6 @@
 """An S3 object, by one multipart upload that a later run can go on with."""
 
-import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import datetime
-from email.utils import parsedate_to_datetime
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, get_args
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -37,24 +34,24 @@ from together_operator.archive.destinations.s3_body import (
     sign_framed_bodies,
     whole_crc,
 )
-from together_operator.archive.destinations.s3_notes import Note, Notes, probe_key
+from together_operator.archive.destinations.s3_listing import UPLOAD_GONE, Uploads
+from together_operator.archive.destinations.s3_notes import Note, Notes
 from together_operator.archive.errors import (
-    DestinationUnwritable,
-    PermissionRefused,
     TemporaryFailure,
 )
 from together_operator.archive.layout import MIN_PART, LayoutKind, Part, lay_out, layout_name
 from together_operator.archive.locations import S3Location
 from together_operator.archive.plan import FileRange, Plan
-from together_operator.archive.s3 import call, error_code, read_first_byte
+from together_operator.archive.s3 import call, error_code, error_status, read_first_byte
 from together_operator.archive.sources import Entry
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import HeadObjectOutputTypeDef
 
 _DIGEST_KEY = "together-operator-plan"
 _PROOF_SECONDS = 300
-_UPLOAD_GONE = ("NoSuchUpload", "NoSuchKey")  # the latter from Ceph, to ListParts
+_WORDLESS = (301, 400, 403, 404)
 
 
 class S3Object:
@@ -74,6 +71,7 @@ class S3Object:
         self.client = client
         self.location = location
         self.copy_source = copy_source
+        self.uploads = Uploads(client, location, stale_prefix)
         self.notes = Notes(client, location.bucket)
         self._stale_prefix = stale_prefix
         self._signing_client = signing_client
@@ -88,12 +86,9 @@ class S3Object:
         return {"Bucket": self.location.bucket, "Key": self.location.key}
 
     def find_finished(self, plan: Plan) -> int | None:
-        try:
-            head = self.client.head_object(**self.place)
-        except ClientError as error:
-            if error_code(error) in {"404", "NoSuchKey", "403", "AccessDenied"}:
-                return None  # 403 is what a policy without ListBucket answers for "not there"
-            raise
+        head = call(self._head, f"looking for {self.uri}")
+        if head is None:
+            return None
         size: int = head["ContentLength"]
         right_size = plan.compression or size == plan.size
         right_plan = head.get("Metadata", {}).get(_DIGEST_KEY) == plan.digest
@@ -102,6 +97,17 @@ class S3Object:
         if not takes_unnamed_parts(self.client):
             self.forget(plan)
         return size
+
+    def _head(self) -> "HeadObjectOutputTypeDef | None":
+        """None also where it isn't said why not: a policy without ListBucket answers 403 for what
+        is not there. An answer to HEAD has no words; the next request finds out what is wrong.
+        """
+        try:
+            return self.client.head_object(**self.place)
+        except ClientError as error:
+            if error_status(error) in _WORDLESS:
+                return None
+            raise
 
     def forget(self, plan: Plan) -> None:
         """End the upload that is noted for an archive which is there."""
@@ -156,8 +162,8 @@ class S3Object:
         are those with markers where these can't be left out.
         """
         found: list[tuple[int, LayoutKind, str, Mapping[int, PresentPart]]] = []
-        for key, upload_id, age in self._uploads():
-            parts = self.list_parts(key, upload_id) or {}
+        for key, upload_id, age in self.uploads.find():
+            parts = self.uploads.parts(key, upload_id) or {}
             sizes = {number: part.size for number, part in parts.items()}
             matching = [
                 kind
@@ -181,51 +187,12 @@ class S3Object:
         layouts = {layout_name(kind): kind for kind in kinds}
         for key, note in self.notes.find(self.location.key, self._stale_prefix):
             kind = layouts.get(note.layout) if note.digest == plan.digest else None
-            parts = self.list_parts(key, note.upload_id)
+            parts = self.uploads.parts(key, note.upload_id)
             if key == self.location.key and kind is not None and parts is not None:
                 found = kind, note.upload_id, parts
             else:
                 self.abort(key, note.upload_id)
         return found
-
-    def _uploads(self) -> Iterator[tuple[str, str, float]]:
-        """Key, id and age in seconds, by the store's own clock."""
-        prefix = self._stale_prefix or self.location.key
-        own_keys = (self.location.key, probe_key(self.location.key))
-        pages = self.client.get_paginator("list_multipart_uploads").paginate(
-            Bucket=self.location.bucket, Prefix=prefix
-        )
-        # Without the permission to list, every run starts from nothing.
-        with contextlib.suppress(PermissionRefused, DestinationUnwritable):
-            for page in call(lambda: list(pages), f"listing uploads of {self.uri}"):
-                now = _date(page["ResponseMetadata"]["HTTPHeaders"].get("date"))
-                for upload in page.get("Uploads", []):
-                    if self._stale_prefix or upload["Key"] in own_keys:
-                        begun = upload.get("Initiated")
-                        age = (now - begun).total_seconds() if now and begun else 0.0
-                        yield upload["Key"], upload["UploadId"], age
-
-    def list_parts(self, key: str, upload_id: str) -> Mapping[int, PresentPart] | None:
-        """None when the upload is not there any more."""
-        pages = self.client.get_paginator("list_parts").paginate(
-            Bucket=self.location.bucket, Key=key, UploadId=upload_id
-        )
-
-        def collect() -> Mapping[int, PresentPart] | None:
-            try:
-                return {
-                    part["PartNumber"]: PresentPart(
-                        part["Size"], decode_crc(part.get("ChecksumCRC32")), part["ETag"]
-                    )
-                    for page in pages
-                    for part in page.get("Parts", [])
-                }
-            except ClientError as error:
-                if error_code(error) in _UPLOAD_GONE:
-                    return None
-                raise
-
-        return call(collect, f"listing parts of {self.uri}")
 
     def abort(self, key: str, upload_id: str) -> None:
         """End the upload, and forget what is noted of it once it is gone."""
@@ -234,7 +201,7 @@ class S3Object:
                 Bucket=self.location.bucket, Key=key, UploadId=upload_id
             )
         except ClientError as error:
-            if error_code(error) not in _UPLOAD_GONE:
+            if error_code(error) not in UPLOAD_GONE:
                 return
         except BotoCoreError:
             return
@@ -331,7 +298,7 @@ class S3Upload:
 
     def complete(self, parts: Sequence[Part], crc: int | None) -> None:
         target = self._target
-        stored = target.list_parts(target.location.key, self._upload_id) or {}
+        stored = target.uploads.parts(target.location.key, self._upload_id) or {}
         size = sum(part.size for part in parts)
         if not stored and target.find_finished(self._plan) == size:
             return self._prove(size, crc)  # another worker with the same plan was first
@@ -395,8 +362,11 @@ class S3Upload:
                 f"{target.uri}: what the store made of the parts is not the archive; removed, "
                 "run again"
             )
-        url = target.client.generate_presigned_url(
-            "get_object", Params=target.place, ExpiresIn=_PROOF_SECONDS
+        url = call(
+            lambda: target.client.generate_presigned_url(
+                "get_object", Params=target.place, ExpiresIn=_PROOF_SECONDS
+            ),
+            f"signing a URL of {target.uri}",
         )
         read_first_byte(url, target.uri)
 
@@ -405,10 +375,3 @@ class S3Upload:
 
     def close(self) -> None:
         pass
-
-
-def _date(text: str | None) -> datetime | None:
-    try:
-        return parsedate_to_datetime(text) if text else None
-    except ValueError:
-        return None

@@ -22,7 +22,11 @@ from together_operator.domain.custom_model.observed import (
     is_imported,
     wanted_description,
 )
-from together_operator.domain.custom_model.registering import lost_model, registering
+from together_operator.domain.custom_model.registering import (
+    key_of_another_project,
+    lost_model,
+    registering,
+)
 from together_operator.domain.custom_model.status import (
     ARCHIVE,
     afresh,
@@ -118,7 +122,7 @@ def _drifted(o: Observed, now: datetime) -> ModelPlan | None:
     visibility = RemoteVisibility.INTERNAL if internal else RemoteVisibility.PRIVATE
     description = wanted_description(o.cm, o.process.cluster_id)
     change = ModelChange(
-        description=None if o.model.description == description else description,
+        description=None if o.model.description.strip() == description else description,
         visibility=None if o.model.visibility == visibility else visibility,
     )
     if change == ModelChange():
@@ -148,6 +152,7 @@ Row = Callable[[Observed, datetime], ModelPlan | Observed | None]
 ROWS: tuple[Row, ...] = (
     deleting,
     _without_finalizer,
+    key_of_another_project,
     running_import,
     _suspended,
     _new_source,

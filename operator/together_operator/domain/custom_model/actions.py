@@ -25,7 +25,12 @@ class DeleteJob:
 
 @dataclass(frozen=True, slots=True)
 class DeleteArchives:
-    """Delete the archives, whole and unfinished ones, in the object's own folder."""
+    """Delete the archives in the object's own folder; of those that are retained, unfinished ones.
+
+    An upload that nobody will go on with is in no listing of objects, and is billed.
+    """
+
+    unfinished_only: bool = False
 
 
 @dataclass(frozen=True, slots=True)

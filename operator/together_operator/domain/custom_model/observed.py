@@ -22,6 +22,7 @@ from together_operator.domain.plan import (
     is_deleting,
     is_released,
     is_untouched,
+    unseen_owner,
 )
 from together_operator.domain.source import SourceFacts, needs_archive, source_digest
 from together_operator.domain.together import (
@@ -63,6 +64,8 @@ class Observed:
         abilities: of the API that the object's key is used with.
         users: names of ModelDeployments that refer to this object or still run its model.
         last_sent: when this process last sent a create whose outcome it does not know.
+        project: slug of the project that the API key works in, where the record that status
+            has was looked for in vain; else empty.
     """
 
     cm: CustomModel
@@ -79,6 +82,7 @@ class Observed:
     abilities: Abilities = V2
     users: tuple[str, ...] = ()
     last_sent: datetime | None = None
+    project: str = ""
 
     @property
     def resource(self) -> CustomModel:
@@ -111,8 +115,9 @@ def wanted_description(cm: CustomModel, cluster_id: str) -> str | None:
     `domain/orphans.py` knows by it what this cluster has left behind. A model that is kept, or
     that was somebody else's, is not marked.
     """
-    if cm.spec.description:
-        return cm.spec.description
+    # Together gives it back trimmed: compared with what is not, it would be sent for ever.
+    if description := cm.spec.description.strip():
+        return description
     if cm.spec.adoption_policy == AdoptionPolicy.ADOPT:
         return None
     return "" if cm.spec.deletion_policy == DeletionPolicy.RETAIN else marker(cluster_id)
@@ -126,6 +131,12 @@ def marker(cluster_id: str) -> str:
 def has_model(cm: CustomModel) -> bool:
     """True when status knows the record at Together."""
     return cm.status.model is not None and cm.status.model.id is not None
+
+
+def owner_of_unseen(o: Observed) -> str:
+    """Slug of the project that the record in status is in, where the API key can't see it."""
+    record = o.cm.status.model
+    return unseen_owner(record.name if record is not None else None, o.project)
 
 
 def may_adopt(cm: CustomModel) -> bool:
@@ -159,6 +170,16 @@ def is_imported(cm: CustomModel) -> bool:
         and cm.status.model is not None
         and cm.status.model.revision is not None
     )
+
+
+def is_before_packing(cm: CustomModel) -> bool:
+    """True when it is time to see if Together would take what is to be packed: hours before it is.
+
+    Once a Job for this source has begun, it is not asked again.
+    """
+    job = cm.status.job
+    begun = job is not None and job.name is not None and is_same_source(cm)
+    return not (is_archived(cm) or has_model(cm) or cm.spec.suspend or begun)
 
 
 def is_import_running(cm: CustomModel) -> bool:
@@ -203,6 +224,8 @@ def wanted_facts(cm: CustomModel) -> frozenset[Fact]:
     facts = {Fact.SOURCE} if not is_same_source(cm) or _may_be_mended(cm) else set()
     if not is_archived(cm):
         facts.add(Fact.JOB)
+        if is_before_packing(cm):
+            facts |= {Fact.MODEL, Fact.BASE_MODELS, Fact.SOURCE}
     elif has_model(cm):
         facts |= {Fact.MODEL, Fact.IMPORTS, Fact.REVISION}
     else:
@@ -219,7 +242,15 @@ def _facts_for_deletion(cm: CustomModel) -> frozenset[Fact]:
         # Without an id or an intent nothing of ours can be there, whatever carries the name.
         if has_model(cm) or cm.status.intent is not None:
             facts.add(Fact.MODEL)
+    elif cm.status.job is not None and is_archive_read(cm):
+        facts |= {Fact.MODEL, Fact.IMPORTS}
     return frozenset(facts)
+
+
+def is_archive_read(cm: CustomModel) -> bool:
+    """True when an import may be reading what was packed, into a model that is to be kept."""
+    kept = cm.spec.deletion_policy == DeletionPolicy.RETAIN
+    return kept and (is_import_running(cm) or _intent_kind(cm) == IMPORT_INTENT)
 
 
 def _intent_kind(cm: CustomModel) -> str | None:

@@ -14,10 +14,12 @@ from together_operator.domain.custom_model.observed import (
     Observed,
     has_model,
     is_imported,
+    owner_of_unseen,
     wanted_description,
     wanted_name,
 )
 from together_operator.domain.custom_model.status import (
+    ARCHIVE,
     IMPORT,
     REGISTER,
     adopted,
@@ -28,9 +30,19 @@ from together_operator.domain.custom_model.status import (
     registered,
 )
 from together_operator.domain.outcome import After
-from together_operator.domain.plan import new_intent, seconds_until_safe
+from together_operator.domain.plan import new_intent, other_key_words, seconds_until_safe
 from together_operator.domain.source import source_digest
-from together_operator.domain.together import Model, NewModel
+from together_operator.domain.together import Model, NewModel, SupportedModel
+
+
+def key_of_another_project(o: Observed, now: datetime) -> ModelPlan | None:
+    """The row for a record that only another project's key could see: it is not gone."""
+    owner, record = owner_of_unseen(o), o.cm.status.model
+    if not owner or record is None:
+        return None
+    message = other_key_words(f"Model {record.name}", owner, o.project)
+    say = Situation(Health.STALLED, Reason.KEY_OF_ANOTHER_PROJECT, message, REGISTER)
+    return failed(o, now, say)
 
 
 def lost_model(o: Observed, now: datetime) -> ModelPlan | None:
@@ -65,11 +77,9 @@ def registering(o: Observed, now: datetime) -> ModelPlan | None:
         return _found(o, now, o.model)
     new = new_model(o)
     if o.abilities.base_models:
-        wanted = o.cm.spec.base_model or (o.source.base_model if o.source is not None else None)
-        base = catalog.resolve(wanted, o.base_models)
+        base = _base_model(o)
         if isinstance(base, catalog.Unknown):
-            say = Situation(Health.STALLED, Reason.BASE_MODEL_UNKNOWN, base.message, REGISTER)
-            return failed(o, now, say)
+            return _base_unknown(o, now, base)
         new = replace(new, base_model_id=base.model_id)
     name, intent = wanted_name(o.cm), o.intent(MODEL_INTENT)
     if intent is not None:
@@ -83,6 +93,31 @@ def registering(o: Observed, now: datetime) -> ModelPlan | None:
     say = busy(REGISTER, Reason.REGISTERING, f"Creating model {name}")
     status = o.cm.status.model_copy(update={"intent": intent})
     return planned(o, now, say, After(0), CreateModel(new), status)
+
+
+def refused_or_found(o: Observed, now: datetime) -> ModelPlan | None:
+    """Before anything is packed: what can be told already of the model that it is for.
+
+    Nothing that was not looked at is held against the object.
+    """
+    if has_model(o.cm):
+        return None
+    if o.model is not None:
+        return _found(o, now, o.model)
+    if not o.abilities.base_models or not o.base_models:
+        return None
+    base = _base_model(o)
+    return _base_unknown(o, now, base) if isinstance(base, catalog.Unknown) else None
+
+
+def _base_model(o: Observed) -> SupportedModel | catalog.Unknown:
+    wanted = o.cm.spec.base_model or (o.source.base_model if o.source is not None else None)
+    return catalog.resolve(wanted, o.base_models)
+
+
+def _base_unknown(o: Observed, now: datetime, base: catalog.Unknown) -> ModelPlan:
+    say = Situation(Health.STALLED, Reason.BASE_MODEL_UNKNOWN, base.message, REGISTER)
+    return failed(o, now, say)
 
 
 def new_model(o: Observed) -> NewModel:
@@ -100,10 +135,13 @@ def _found(o: Observed, now: datetime, model: Model) -> ModelPlan:
     """Found after the intent was sent, it is ours; otherwise only if it may be adopted."""
     ours = o.is_ours(o.intent(MODEL_INTENT))
     if ours or (o.cm.spec.adoption_policy == AdoptionPolicy.ADOPT and not o.claimed_by):
-        say = busy(IMPORT, Reason.IMPORTING, f"Model {model.name} is registered")
         status = registered(o.cm.status, model)
         if not ours and o.revision is not None and o.revision.validation == "SUCCESS":
             status = adopted(status, model, o.revision, source_digest(o.cm.spec))
+        at = o.with_status(status).cm
+        stage = IMPORT if is_imported(at) else next_stage(at)
+        reason = Reason.ARCHIVING if stage == ARCHIVE else Reason.IMPORTING
+        say = busy(stage, reason, f"Model {model.name} is registered")
         return planned(o, now, say, After(0), status=status)
     message = (
         f"A model named {model.name} is already at Together and is not this object's. Choose "

@@ -69,25 +69,38 @@ def _stages(cm: CustomModel, status: CustomModelStatus) -> tuple[Stage, ...]:
     source = status.source.text if status.source is not None else None
     if not needs_archive(cm.spec):
         archive = Stage(ARCHIVE, Reason.NOT_REQUIRED, "Together fetches the source as it is")
+    elif status.archive is None and _is_adopted(status):
+        archive = Stage(ARCHIVE, Reason.NOT_REQUIRED, "The model was taken over with its weights")
     else:
         archive = _archive_stage(status.archive)
     model = status.model
     return (
-        Stage(SOURCE, Reason.FOUND, source or ""),
+        Stage(SOURCE, Reason.FOUND, source or "", is_done=status.source is not None),
         archive,
         Stage(REGISTER, Reason.REGISTERED, (model.name if model is not None else None) or ""),
         Stage(IMPORT, Reason.IMPORTED, (model.revision if model is not None else None) or ""),
     )
 
 
+def _is_adopted(status: CustomModelStatus) -> bool:
+    """True when what counts as imported came with the model: no import of ours has made it."""
+    last = status.import_
+    return last is not None and last.state == ImportState.SUCCEEDED and last.job_id is None
+
+
 def _archive_stage(archive: ArchiveStatus | None) -> Stage:
-    uri = (archive.uri if archive is not None else None) or ""
-    if archive is not None and archive.deleted:
-        return Stage(ARCHIVE, Reason.ARCHIVE_DELETED, f"{uri} was deleted after the import".strip())
-    if archive is not None and archive.problem:
+    if archive is None:
+        return Stage(ARCHIVE, Reason.ARCHIVED, "", is_done=False)
+    uri, left = archive.uri or "", ""
+    if archive.left_behind:
+        left = f"; {archive.left_behind}, in the destination of before, is left: delete it by hand"
+    if archive.deleted:
+        words = f"{uri} was deleted after the import".strip()
+        return Stage(ARCHIVE, Reason.ARCHIVE_DELETED, words + left)
+    if archive.problem:
         words = f"{uri} is imported and could not be deleted: {archive.problem}"
-        return Stage(ARCHIVE, Reason.ARCHIVE_NOT_DELETED, words)
-    return Stage(ARCHIVE, Reason.ARCHIVED, uri)
+        return Stage(ARCHIVE, Reason.ARCHIVE_NOT_DELETED, words + left)
+    return Stage(ARCHIVE, Reason.ARCHIVED, uri + left)
 
 
 _TELLING: Telling[CustomModel, CustomModelStatus] = Telling(
@@ -104,15 +117,19 @@ def failure(o: Observed, now: datetime, error: StageError) -> ModelPlan:
 
 
 def afresh(cm: CustomModel) -> CustomModelStatus:
-    """The status, with failed imports forgotten once somebody asked to try again.
+    """The status, with failed Jobs and imports forgotten once somebody asked to try again.
 
     A failure is recorded for the new generation too, and must not end what the edit asked for.
     """
-    last = cm.status.import_
-    asked = asks_anew(cm, cm.status.observed_generation, cm.status.last_retry)
-    if last is None or not asked or last.state != ImportState.FAILED:
-        return cm.status
-    status = cm.status.model_copy(update={"import_": last.model_copy(update={"attempt": None})})
+    status, job, last = cm.status, cm.status.job, cm.status.import_
+    if not asks_anew(cm, status.observed_generation, status.last_retry):
+        return status
+    if job is not None and job.failures is not None:
+        job = job.model_copy(update={"failures": None})
+        status = status.model_copy(update={"job": job})
+    if last is None or last.state != ImportState.FAILED:
+        return status
+    status = status.model_copy(update={"import_": last.model_copy(update={"attempt": None})})
     # Nobody but a Job can see if a volume's files were mended.
     opaque = cm.spec.source.persistent_volume_claim is not None
     return archive_lost(status) if opaque and status.archive is not None else status

@@ -25,14 +25,18 @@ from together_operator.domain.deployment.deletion import deleting
 from together_operator.domain.deployment.existing import (
     adopting_deployment,
     foreign_model,
+    key_of_another_project,
 )
 from together_operator.domain.deployment.fitness import unfit_metrics
 from together_operator.domain.deployment.observed import Observed
+from together_operator.domain.deployment.pair import as_seen
+from together_operator.domain.deployment.restart import with_start_kept
 from together_operator.domain.deployment.rolling import ROLLING_ROWS
 from together_operator.domain.deployment.serving import serving, settled, without_replicas
 from together_operator.domain.deployment.status import DEPLOY, planned
-from together_operator.domain.outcome import After, Done
+from together_operator.domain.outcome import After, Done, Outcome
 from together_operator.domain.plan import AddFinalizer, Plan, has_finalizer, is_deleting
+from together_operator.domain.together import DOWN, DeploymentState
 
 
 def decide(observed: Observed, now: datetime) -> DeploymentPlan:
@@ -43,6 +47,7 @@ def decide(observed: Observed, now: datetime) -> DeploymentPlan:
         if plan is not None:
             plan = connected(observed, now, plan)
             plan = on_time(observed, now, _held_back(observed, now, plan))
+            plan = replace(plan, status=with_start_kept(observed, now, plan.status))
             return with_reservation(observed, now, plan)
     raise AssertionError("the last row always has a plan")
 
@@ -53,8 +58,18 @@ def _held_back(o: Observed, now: datetime, plan: DeploymentPlan) -> DeploymentPl
     if not o.md.spec.suspend or is_deleting(o.md) or not changes:
         return plan
     message = f"spec.suspend is true: {type(plan.action).__name__} is held back."
+    if any(deployment.scheduled_replicas for deployment in o.deployments):
+        message += (
+            " What runs stays and is billed: to stop it, set suspend to false and replicas to 0."
+        )
     say = Situation(Health.PAUSED, Reason.SUSPENDED, message, DEPLOY)
-    return planned(o, now, say, Done())
+    return planned(o, now, say, _look_again(o), status=as_seen(o))
+
+
+def _look_again(o: Observed) -> Outcome:
+    """Soon while something is under way at Together; else the ordinary round is enough."""
+    calm = all(d.state in {DeploymentState.READY, *DOWN} for d in o.deployments)
+    return Done() if calm and o.open_rollout is None else After(o.process.poll)
 
 
 def _without_finalizer(o: Observed, now: datetime) -> DeploymentPlan | None:
@@ -67,6 +82,7 @@ Row = Callable[[Observed, datetime], DeploymentPlan | None]
 ROWS: tuple[Row, ...] = (
     deleting,
     _without_finalizer,
+    key_of_another_project,
     expired,
     unfit_schedule,
     settled,

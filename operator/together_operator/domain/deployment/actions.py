@@ -44,6 +44,7 @@ class ScaleDeployment:
         replicas: the least, and without `scaling` also the most.
         scaling: what is wanted in full, for a deployment that serves.
         change: the settings besides the bounds that have to be written.
+        starts: what had ended starts again, which status shall know was asked for.
     """
 
     endpoint_id: str
@@ -51,6 +52,7 @@ class ScaleDeployment:
     replicas: int
     scaling: Scaling | None = None
     change: Tuning | None = None
+    starts: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,6 @@ from datetime import datetime
 
 from together_operator.api.v1alpha1 import (
     Cost,
-    ModelDeployment,
     ModelDeploymentStatus,
     RolloutPhase,
     RolloutStrategy,
@@ -24,13 +23,25 @@ from together_operator.domain.deployment.actions import (
     ScaleDeployment,
 )
 from together_operator.domain.deployment.hardware import NoChoice
-from together_operator.domain.deployment.observed import DEPLOYMENT_INTENT, Ceiling, Observed
+from together_operator.domain.deployment.observed import (
+    DEPLOYMENT_INTENT,
+    Ceiling,
+    Observed,
+    owner_of_unseen,
+)
 from together_operator.domain.deployment.scaling import Scaling, wanted_scaling
-from together_operator.domain.deployment.status import AFFORD, SCHEDULE, failed, planned, stalled
-from together_operator.domain.deployment.target import Target, wanted_target
+from together_operator.domain.deployment.status import (
+    AFFORD,
+    SCHEDULE,
+    failed,
+    known_price,
+    planned,
+    stalled,
+)
+from together_operator.domain.deployment.target import Target, is_calm, wanted_target
 from together_operator.domain.outcome import After
 from together_operator.domain.plan import has_finalizer, is_deleting
-from together_operator.domain.text import dollars
+from together_operator.domain.text import cents_of, dollars
 from together_operator.domain.together import Deployment, DeploymentState
 
 _HALF_A_CENT = 0.5
@@ -91,7 +102,16 @@ def too_dear_beside(o: Observed, target: Target) -> Situation | None:
         d.ready_replicas for d in o.deployments
     )
     besides = 0.0 if alone else reserved(o)
-    return too_dear(o, target.cents_per_hour, wanted_scaling(o.md, o.now), besides)
+    return too_dear(o, target.cents_per_hour, _in_a_change(o, o.now), besides)
+
+
+def _in_a_change(o: Observed, now: datetime) -> Scaling:
+    """What is wanted, and the most that a target has in any step on the way there."""
+    wanted, rollout = wanted_scaling(o.md, now), o.md.spec.rollout
+    if rollout.strategy is not RolloutStrategy.CANARY or rollout.canary is None:
+        return wanted
+    most = max((step.replicas or 0 for step in rollout.canary.steps), default=0)
+    return replace(wanted, high=max(wanted.high, most))
 
 
 def _message(ceiling: Ceiling, cost: float, wanted: Scaling) -> str:
@@ -118,14 +138,6 @@ def price_of(o: Observed, deployment: Deployment) -> float | None:
     return listed if listed is not None else known_price(o.md)
 
 
-def known_price(md: ModelDeployment) -> float | None:
-    """The price that status has, in cents an hour and replica."""
-    cost = md.status.cost
-    if cost is None or cost.per_replica_hour is None:
-        return None
-    return float(cost.per_replica_hour) * 100
-
-
 def reserved(o: Observed) -> float:
     """What the object's deployments may cost as they are now, in cents an hour."""
     return sum(_most(d) * (price_of(o, d) or 0.0) for d in o.deployments)
@@ -137,16 +149,24 @@ def _most(deployment: Deployment) -> int:
     return max(deployment.max_replicas, deployment.scheduled_replicas)
 
 
-def billed(o: Observed) -> float:
-    """What Together bills for the object right now, in cents an hour."""
-    return sum(d.scheduled_replicas * (price_of(o, d) or 0.0) for d in o.deployments)
+def billed(o: Observed) -> float | None:
+    """What Together bills for the object right now, in cents an hour; None: not looked at."""
+    if o.deployments or not o.md.status.deployment:
+        return sum(d.scheduled_replicas * (price_of(o, d) or 0.0) for d in o.deployments)
+    return told_cost(o.md.status) if is_calm(o) else None
+
+
+def told_cost(status: ModelDeploymentStatus) -> float:
+    """What a status says that all replicas cost, in cents an hour."""
+    return (cents_of(status.cost.per_hour) if status.cost is not None else None) or 0.0
 
 
 def refused_growth(
     o: Observed, now: datetime, deployment: Deployment, wanted: Scaling
 ) -> DeploymentPlan | None:
     """The plan that keeps a deployment as it is, because more replicas would cost too much."""
-    if wanted.high <= deployment.max_replicas:
+    failed = deployment.state is DeploymentState.FAILED
+    if wanted.high <= (_most(deployment) if failed else deployment.max_replicas):
         return None
     price = price_of(o, deployment)
     besides = reserved(o) - _most(deployment) * (price or 0.0)
@@ -167,6 +187,8 @@ def with_reservation(o: Observed, now: datetime, plan: DeploymentPlan) -> Deploy
 
 
 def _reservation(o: Observed, now: datetime, plan: DeploymentPlan) -> float:
+    if owner_of_unseen(o):
+        return reserved_in(o.md.status)  # what can't be seen is billed all the same
     live = reserved(o)
     action = plan.action
     if isinstance(action, ScaleDeployment) and action.scaling is not None:
@@ -179,7 +201,7 @@ def _reservation(o: Observed, now: datetime, plan: DeploymentPlan) -> float:
     rollout = plan.status.rollout
     if rollout is not None and rollout.phase in _GROWING and o.target is not None:
         # It grows step by step, and by then others must not have taken what it needs.
-        grows = max(0, wanted_scaling(o.md, now).high - _most(o.target))
+        grows = max(0, _in_a_change(o, now).high - _most(o.target))
         return max(live + grows * (price_of(o, o.target) or 0.0), _announced(o))
     begins = rollout is not None and rollout.phase is RolloutPhase.PREPARING
     if isinstance(action, CreateDeployment) or begins or not o.deployments:
@@ -199,7 +221,9 @@ def _coming(o: Observed, now: datetime, plan: DeploymentPlan) -> float:
     target = wanted_target(o)
     if not isinstance(target, Target) or target.cents_per_hour is None:
         return 0.0
-    return target.cents_per_hour * wanted_scaling(o.md, now).high
+    changes = o.deployment is not None
+    wanted = _in_a_change(o, now) if changes else wanted_scaling(o.md, now)
+    return target.cents_per_hour * wanted.high
 
 
 def _announced(o: Observed) -> float:
@@ -211,10 +235,7 @@ def _announced(o: Observed) -> float:
 
 def reserved_in(status: ModelDeploymentStatus) -> float:
     """What a status says that its object reserves, in cents an hour."""
-    cost = status.cost
-    if cost is None or cost.reserved_per_hour is None:
-        return 0.0
-    return float(cost.reserved_per_hour) * 100
+    return (cents_of(status.cost.reserved_per_hour) if status.cost is not None else None) or 0.0
 
 
 def is_over_budget(plan: DeploymentPlan) -> bool:

@@ -23,7 +23,8 @@ from together_operator.domain.deployment.pair import (
 )
 from together_operator.domain.deployment.preflight import refusal
 from together_operator.domain.deployment.removal import taking_down
-from together_operator.domain.deployment.status import ROLL, busy, planned
+from together_operator.domain.deployment.scaling import in_doubt, wanted_scaling
+from together_operator.domain.deployment.status import ROLL, busy, planned, with_seen_name
 from together_operator.domain.deployment.target import (
     Target,
     asked_target,
@@ -43,8 +44,6 @@ from together_operator.domain.together import (
     NewDeployment,
 )
 
-_SERVING = frozenset({DeploymentState.READY, DeploymentState.SCALING, DeploymentState.DEGRADED})
-
 
 def tidying(o: Observed, now: datetime) -> DeploymentPlan | None:
     """The row for deployments of ours that nothing wants any more."""
@@ -54,8 +53,7 @@ def tidying(o: Observed, now: datetime) -> DeploymentPlan | None:
     left = [d for d in o.deployments if d not in (current, o.target)]
     if not left:
         return None
-    served = current.state in _SERVING and current.ready_replicas > 0
-    if not served and o.replicas > 0 and any(d.ready_replicas for d in left):
+    if not current.serves and o.replicas > 0 and any(d.ready_replicas for d in left):
         return None  # what is left may be the only one that answers
     step = taking_down(endpoint, left)
     say = busy(ROLL, Reason.REMOVING_PREVIOUS, step.words)
@@ -84,7 +82,10 @@ def replacing(o: Observed, now: datetime) -> DeploymentPlan | None:
     step = taking_down(endpoint, [current])
     say = busy(ROLL, Reason.REPLACING, f"{step.words}, to put {wanted.name} in its place")
     wait = 0.0 if step.at_once else o.process.soon
-    return planned(o, now, say, After(wait), step.action)
+    # Should the spec return before it is gone, it was stopped by nobody else.
+    scaling = in_doubt(o.md.status.scaling, wanted_scaling(o.md, now))
+    status = with_seen_name(o.md.status, endpoint).model_copy(update={"scaling": scaling})
+    return planned(o, now, say, After(wait), step.action, status)
 
 
 def _noted(o: Observed, now: datetime, current: Deployment, wanted: Target) -> RolloutStatus | None:
@@ -92,9 +93,8 @@ def _noted(o: Observed, now: datetime, current: Deployment, wanted: Target) -> R
     asked, known = asked_target(o), o.replacement
     if wanted != asked or (known is not None and known.target.name == wanted.name):
         return None  # it comes back, or is on its way out
-    serves = current.state in _SERVING and current.ready_replicas > 0
     source = known.source if known is not None else None
-    if source is None and serves:
+    if source is None and current.serves:
         source = source_of(o, current, wanted)
     if source is None:
         return None

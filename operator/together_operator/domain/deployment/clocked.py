@@ -9,8 +9,17 @@ from together_operator.api.v1alpha1 import ModelDeployment, NextChange
 from together_operator.domain.conditions import Health, Reason, Situation
 from together_operator.domain.deployment.actions import DeleteObject, DeploymentPlan
 from together_operator.domain.deployment.observed import Observed
-from together_operator.domain.deployment.status import DEPLOY, busy, failed, planned, stalled
+from together_operator.domain.deployment.restart import with_start_kept
+from together_operator.domain.deployment.status import (
+    DEPLOY,
+    busy,
+    failed,
+    failure,
+    planned,
+    stalled,
+)
 from together_operator.domain.deployment.timetable import Due, due, problem
+from together_operator.domain.failures import StageError
 from together_operator.domain.outcome import After, Done, Failed, Outcome
 from together_operator.domain.plan import has_finalizer, is_deleting
 
@@ -19,9 +28,12 @@ LONGEST_NAP = 300.0
 
 
 def unfit_schedule(o: Observed, now: datetime) -> DeploymentPlan | None:
-    """The row for a schedule that can't be followed: nothing is started or stopped by guesses."""
+    """The row for a schedule that can't be followed: nothing is started or stopped by guesses.
+
+    Where nothing shall run whatever it says, there is nothing to guess.
+    """
     found = problem(o.md.spec.schedule) if o.md.spec.schedule is not None else None
-    if found is None:
+    if found is None or o.md.spec.replicas == 0 or due(o.md, now).reason is Reason.EXPIRED:
         return None
     message = f"{found}. Until then nothing is changed, and what runs is billed."
     return failed(o, now, stalled(DEPLOY, Reason.SCHEDULE_INVALID, message))
@@ -62,6 +74,16 @@ def on_time(o: Observed, now: datetime, plan: DeploymentPlan) -> DeploymentPlan:
     if status.next_change != change:
         status = status.model_copy(update={"next_change": change})
     return replace(plan, status=status, outcome=_before(plan.outcome, status.next_change, now))
+
+
+def failing(o: Observed, now: datetime, error: StageError) -> DeploymentPlan:
+    """The plan for an error that came up while looking or acting.
+
+    A change of the timetable that has just passed was tried by this look: what is waited for now
+    is its backoff, or the change after it.
+    """
+    plan = on_time(o, now, failure(o, now, error))
+    return replace(plan, status=with_start_kept(o, now, plan.status))
 
 
 def woken(md: ModelDeployment, now: datetime, outcome: Outcome) -> Outcome:

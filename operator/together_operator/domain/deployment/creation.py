@@ -83,7 +83,8 @@ def waiting_for_model(o: Observed, now: datetime) -> DeploymentPlan | None:
 def lost_endpoint(o: Observed, now: datetime) -> DeploymentPlan | None:
     """The row for an endpoint that was deleted behind our back: begin again.
 
-    One with another name is another object's: somebody has tampered with the status.
+    One with another name that nothing tells to be this object's is a stranger: somebody has
+    tampered with the status.
     """
     if not has_endpoint(o.md) or is_known_endpoint(o):
         return None

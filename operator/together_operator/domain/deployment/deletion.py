@@ -19,19 +19,33 @@ from together_operator.domain.deployment.observed import (
     has_endpoint,
     is_known_endpoint,
     is_our_endpoint,
+    owner_of_unseen,
 )
 from together_operator.domain.deployment.removal import ending, taking_down
-from together_operator.domain.deployment.status import busy, planned, with_endpoint
+from together_operator.domain.deployment.status import (
+    busy,
+    failed,
+    planned,
+    stalled,
+    with_endpoint,
+    with_seen_name,
+)
 from together_operator.domain.outcome import After, Done
 from together_operator.domain.plan import (
+    LET_GO,
+    RELEASE_ANNOTATION,
     Plan,
     RemoveFinalizer,
     has_finalizer,
     is_deleting,
     is_released,
+    other_key_words,
     seconds_until_safe,
 )
 from together_operator.domain.together import Endpoint
+
+_NAMED = 5
+"""Deployments that a message names; an endpoint may have hundreds."""
 
 
 def deleting(o: Observed, now: datetime) -> DeploymentPlan | None:
@@ -45,14 +59,17 @@ def deleting(o: Observed, now: datetime) -> DeploymentPlan | None:
         return Plan(md.status, Done(), RemoveFinalizer(_left_behind(md)))
     if md.spec.deletion_policy == DeletionPolicy.RETAIN:
         return Plan(md.status, Done(), RemoveFinalizer())
+    unseen = _unseen(o, now)
+    if unseen is not None:
+        return unseen
     endpoint = o.endpoint
     if endpoint is None or not is_our_endpoint(o):
         return _settling(o, now, ENDPOINT_INTENT, known=has_endpoint(md)) or Plan(
             md.status, Done(), RemoveFinalizer()
         )
-    if not is_known_endpoint(o):
-        found = md.model_copy(update={"status": with_endpoint(md.status, endpoint)})
-        o = replace(o, md=found)
+    found = with_seen_name if is_known_endpoint(o) else with_endpoint
+    status = found(md.status, endpoint)
+    o = replace(o, md=md.model_copy(update={"status": status}))
     return _taking_down(o, now, endpoint)
 
 
@@ -65,8 +82,34 @@ def _taking_down(o: Observed, now: datetime, endpoint: Endpoint) -> DeploymentPl
         return settling
     if endpoint.placeholder:
         return Plan(md.status, Done(), RemoveFinalizer())
+    if o.strangers:
+        return _shared(o, now, endpoint)
     say = busy(DELETION, Reason.DELETING, f"Deleting endpoint {endpoint.name}")
     return planned(o, now, say, After(o.process.soon), DeleteEndpoint(endpoint.id))
+
+
+def _unseen(o: Observed, now: datetime) -> DeploymentPlan | None:
+    """With a key of another project nobody can tell whether anything is left, or delete it."""
+    owner, record = owner_of_unseen(o), o.md.status.endpoint
+    if not owner or record is None:
+        return None
+    words = other_key_words(f"Endpoint {record.name}", owner, o.project)
+    message = f"{words} {LET_GO}"
+    return failed(o, now, stalled(DELETION, Reason.KEY_OF_ANOTHER_PROJECT, message))
+
+
+def _shared(o: Observed, now: datetime, endpoint: Endpoint) -> DeploymentPlan:
+    """Together deletes no endpoint with deployments, and these are not this object's to delete."""
+    names = [deployment.name.rpartition("/")[2] for deployment in o.strangers]
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    message = (
+        f"What this object had on endpoint {endpoint.name} is gone, but others' deployments are "
+        f"still there: {', '.join(names[:_NAMED])}{more}. Delete them at Together, and the "
+        "endpoint and this object go by themselves; or keep the endpoint: set "
+        f"spec.deletionPolicy to Retain, or annotate the object with {RELEASE_ANNOTATION}=true."
+    )
+    say = stalled(DELETION, Reason.IN_USE, message)
+    return planned(o, now, say, After(o.process.poll))
 
 
 def _left_behind(md: ModelDeployment) -> str:

@@ -12,6 +12,7 @@ from together_operator.domain.deployment.observed import (
     DEPLOYMENT_INTENT,
     Observed,
     has_deployment,
+    owner_of_unseen,
 )
 from together_operator.domain.deployment.status import (
     DEPLOY,
@@ -24,6 +25,7 @@ from together_operator.domain.deployment.status import (
 )
 from together_operator.domain.deployment.target import Target, wanted_target
 from together_operator.domain.outcome import After
+from together_operator.domain.plan import other_key_words
 
 
 def foreign_model(o: Observed, now: datetime) -> DeploymentPlan | None:
@@ -51,6 +53,15 @@ def _unknown_model(o: Observed, now: datetime, name: str) -> DeploymentPlan | No
         f"catalog; {hint_at(o.similar_models)}. Correct spec.model, or use the key of its project."
     )
     return failed(o, now, stalled(MODEL, Reason.MODEL_NOT_FOUND, message))
+
+
+def key_of_another_project(o: Observed, now: datetime) -> DeploymentPlan | None:
+    """The row for an endpoint that only another project's key could see: it is not gone."""
+    owner = owner_of_unseen(o)
+    if not owner or o.md.status.endpoint is None:
+        return None
+    message = other_key_words(f"Endpoint {o.md.status.endpoint.name}", owner, o.project)
+    return failed(o, now, stalled(DEPLOY, Reason.KEY_OF_ANOTHER_PROJECT, message))
 
 
 def _foreign(o: Observed, now: datetime, what: str, owner: str) -> DeploymentPlan:

@@ -28,13 +28,16 @@ from together_operator.domain.plan import (
     has_finalizer,
     is_deleting,
     is_released,
+    is_retried,
     is_unseen,
     is_untouched,
+    unseen_owner,
 )
 from together_operator.domain.together import (
     Config,
     Deployment,
     DeploymentState,
+    DeploymentSummary,
     Endpoint,
     InstanceType,
 )
@@ -116,8 +119,8 @@ class Observed:
         model: the CustomModel that is referred to.
         configs: of that model; None when they were not looked at, because none has to be chosen.
         endpoint: the one with the id in status, else the one that carries the wanted name.
-        stranger: name of the endpoint with the id in status, if it is not named as this
-            object's is; `endpoint` is then the one that is.
+        stranger: name of the endpoint with the id in status, if it is neither named as this
+            object's is nor known to be its own; `endpoint` is then the one that is so named.
         claimed_by: `namespace/name` of another object that has what was found by name.
         deployments: ours on that endpoint; empty also when they were not looked at.
         rollouts: of that endpoint; empty also when only one of ours is there.
@@ -267,7 +270,9 @@ def name_prefix(md: ModelDeployment, cluster_id: str) -> str:
     return derived_name(md.metadata.name, what, cluster_id, md.metadata.uid, limit=limit)
 
 
-def was_made_by(md: ModelDeployment, cluster_id: str, found: Deployment) -> bool:
+def was_made_by(
+    md: ModelDeployment, cluster_id: str, found: Deployment | DeploymentSummary
+) -> bool:
     """True for a deployment that this object made: nobody else derives its name."""
     return found.name.rpartition("/")[2].startswith(f"{name_prefix(md, cluster_id)}-")
 
@@ -285,6 +290,13 @@ def is_known_endpoint(o: Observed) -> bool:
     return o.endpoint is not None and record is not None and record.id == o.endpoint.id
 
 
+def old_name(o: Observed) -> str:
+    """Bare name that the endpoint had before somebody renamed it at Together; else empty."""
+    wanted = wanted_name(o.md)
+    renamed = o.endpoint is not None and o.endpoint.bare_name != wanted
+    return wanted if renamed else ""
+
+
 def is_our_endpoint(o: Observed) -> bool:
     """True when the endpoint that was found is ours: by status, by the intent that made it, or
     (both can be lost) by a deployment on it whose name only this object derives."""
@@ -292,6 +304,19 @@ def is_our_endpoint(o: Observed) -> bool:
         return False
     made = (was_made_by(o.md, o.process.cluster_id, d) for d in o.deployments)
     return is_known_endpoint(o) or o.is_ours(o.intent(ENDPOINT_INTENT)) or any(made)
+
+
+def owner_of_unseen(o: Observed) -> str:
+    """Slug of the project that the endpoint in status is in, where the API key can't see it.
+
+    In v1, which answers with a placeholder, a name says nothing of the project.
+    """
+    record = o.md.status.endpoint
+    if record is None or (o.endpoint is not None and not o.endpoint.placeholder):
+        return ""
+    if record.project:
+        return record.project if o.project and record.project != o.project else ""
+    return unseen_owner(record.name, o.project) if o.endpoint is None else ""
 
 
 def has_endpoint(md: ModelDeployment) -> bool:
@@ -310,6 +335,7 @@ def is_settled(md: ModelDeployment) -> bool:
         md.status.observed_generation == md.metadata.generation
         and md.status.phase in {ModelDeploymentPhase.READY, ModelDeploymentPhase.STOPPED}
         and md.status.intent is None
+        and not is_retried(md, md.status.last_retry)
         and not is_deleting(md)
         and has_finalizer(md)
         and has_endpoint(md)
@@ -323,7 +349,8 @@ def looks_settled(md: ModelDeployment, endpoint: Endpoint | None, now: datetime)
     """
     if not is_settled(md) or endpoint is None:
         return False
-    if md.status.endpoint is None or md.status.endpoint.id != endpoint.id:
+    known = md.status.endpoint
+    if known is None or (known.id, known.name) != (endpoint.id, endpoint.name):
         return False
     clock, wanted = due(md, now), wanted_scaling(md, now)
     if clock.deletes or clock.next_change != md.status.next_change:
@@ -343,13 +370,21 @@ def looks_settled(md: ModelDeployment, endpoint: Endpoint | None, now: datetime)
     return ours.state is state and (routed or stopped) and ours.desired_replicas in expected
 
 
+def is_told_empty(md: ModelDeployment) -> bool:
+    """True when status says that nothing of the object was ever made.
+
+    After an etcd was restored from a backup that may be old news: it is believed only where nobody
+    can look.
+    """
+    return not has_endpoint(md) and md.status.intent is None and not is_unseen(md)
+
+
 def wanted_facts(md: ModelDeployment) -> frozenset[Fact]:
     """What has to be looked at, from the object alone."""
     if not has_finalizer(md):
         return frozenset()
     if is_deleting(md):
-        nothing = not has_endpoint(md) and md.status.intent is None and not is_unseen(md)
-        if nothing or is_released(md) or md.spec.deletion_policy == DeletionPolicy.RETAIN:
+        if is_released(md) or md.spec.deletion_policy == DeletionPolicy.RETAIN:
             return frozenset()
         return frozenset({Fact.ENDPOINT, Fact.DEPLOYMENTS})
     return frozenset({Fact.MODEL, Fact.ENDPOINT, Fact.DEPLOYMENTS})

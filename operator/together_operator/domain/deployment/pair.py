@@ -13,7 +13,7 @@ from together_operator.domain.deployment.actions import (
 )
 from together_operator.domain.deployment.observed import Observed
 from together_operator.domain.deployment.startup import startup_phases
-from together_operator.domain.deployment.status import rollout_cost
+from together_operator.domain.deployment.status import rollout_cost, with_seen_name
 from together_operator.domain.together import (
     Deployment,
     Endpoint,
@@ -50,7 +50,7 @@ def name_of(deployment: Deployment | None) -> str:
 
 def with_progress(o: Observed, progress: RolloutStatus) -> ModelDeploymentStatus:
     """Status with the change as it stands, and with what both deployments cost and do."""
-    target, current = o.target, o.deployment
+    target = o.target
     if target is not None:
         seen = {
             "id": target.id,
@@ -60,21 +60,27 @@ def with_progress(o: Observed, progress: RolloutStatus) -> ModelDeploymentStatus
         }
         record = progress.target.model_copy(update=seen)
         progress = progress.model_copy(update={"target": record})
-    status = o.md.status.model_copy(
+    return as_seen(o).model_copy(update={"rollout": progress})
+
+
+def as_seen(o: Observed) -> ModelDeploymentStatus:
+    """Status with what the deployments do and cost, and no word of what is done about it."""
+    current = o.deployment
+    status = with_seen_name(o.md.status, o.endpoint).model_copy(
         update={
-            "rollout": progress,
             "cost": rollout_cost(o),
             "startup": startup_phases(o.events) or o.md.status.startup,
         }
     )
-    if current is None or status.deployment is None:
+    record = status.deployment
+    if current is None or record is None:
         return status
     replicas = o.replicas
     ready = current.ready_replicas
     seen = {"state": current.state.value, "message": current.message or None}
     return status.model_copy(
         update={
-            "deployment": status.deployment.model_copy(update=seen),
+            "deployment": record.model_copy(update=seen),
             "ready_replicas": ready,
             "replicas_text": f"{ready}/{replicas}",
         }

@@ -13,10 +13,8 @@ from together_operator.domain.deployment.actions import (
     ScaleDeployment,
     SetTraffic,
 )
-from together_operator.domain.together import Deployment, DeploymentState, Endpoint
+from together_operator.domain.together import DOWN, Deployment, Endpoint
 from together_operator.domain.together_rollouts import Rollout, RolloutState, RolloutVerb
-
-DOWN = frozenset({DeploymentState.STOPPED, DeploymentState.FAILED})
 
 
 @dataclass(frozen=True, slots=True)

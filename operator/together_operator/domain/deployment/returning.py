@@ -23,6 +23,7 @@ from together_operator.domain.deployment.pair import (
 )
 from together_operator.domain.deployment.preflight import waits_for_capacity
 from together_operator.domain.deployment.removal import Step, ending, taking_down
+from together_operator.domain.deployment.scaling import in_doubt, wanted_scaling
 from together_operator.domain.deployment.startup import told_by
 from together_operator.domain.deployment.status import ROLL, busy, planned
 from together_operator.domain.deployment.target import (
@@ -49,7 +50,15 @@ _LEAVING = {
 }
 
 
-PASSING = frozenset({"CAPACITY_EXHAUSTED", "METRICS_UNAVAILABLE", "DEPENDENCY_OUTAGE"})
+PASSING = frozenset(
+    {
+        "CAPACITY_EXHAUSTED",
+        "DEPENDENCY_OUTAGE",
+        "INTERNAL",
+        "METRICS_UNAVAILABLE",
+        "ROUTING_ERROR",
+    }
+)
 """Failures of a rollout that say nothing about its target: it is resumed after a while."""
 
 
@@ -179,5 +188,7 @@ def _given_up(o: Observed, now: datetime, progress: RolloutStatus) -> Deployment
         update = {"phase": RolloutPhase.FAILED, "target": record, "traffic_percent": 0}
         kept = progress.model_copy(update=update)
     say = busy(ROLL, _LEAVING[progress.phase], f"Everything is back on {name_of(o.deployment)}")
-    update = {"rollout": kept, "intent": None, "startup": ()}
+    # Between here and there both were scaled, which is nobody's drift.
+    scaling = in_doubt(o.md.status.scaling, wanted_scaling(o.md, now))
+    update = {"rollout": kept, "intent": None, "startup": (), "scaling": scaling}
     return planned(o, now, say, After(0), status=o.md.status.model_copy(update=update))

@@ -35,7 +35,7 @@ from together_operator.domain.deployment.pair import (
 from together_operator.domain.deployment.preflight import waits_for_capacity
 from together_operator.domain.deployment.returning import going_back, leaving, replaced_by_a_failure
 from together_operator.domain.deployment.rollout_spec import new_rollout
-from together_operator.domain.deployment.scaling import change_of, wanted_scaling
+from together_operator.domain.deployment.scaling import change_of, may_idle, wanted_scaling
 from together_operator.domain.deployment.startup import told_by
 from together_operator.domain.deployment.status import ROLL, busy, planned, rollout_cost
 from together_operator.domain.deployment.target import (
@@ -55,6 +55,9 @@ from together_operator.domain.together_rollouts import Rollout, RolloutState, Ro
 
 PROMOTE_ANNOTATION = "together.ai/promote"
 """Names the deployment that shall get all traffic at once, whatever steps are left."""
+
+_HALTED = frozenset({RolloutState.PENDING, RolloutState.PAUSED, RolloutState.SYSTEM_PAUSED})
+"""States in which a rollout moves nothing until it is told to."""
 
 
 def finished(o: Observed, now: datetime) -> DeploymentPlan | None:
@@ -76,7 +79,10 @@ def finished(o: Observed, now: datetime) -> DeploymentPlan | None:
         and weight_of(o, target) > 0
         and weight_of(o, current) == 0
     )
-    if target.ready_replicas == 0 or not (completed or by_hand):
+    down = target.state in {DeploymentState.STOPPED, DeploymentState.STOPPING}
+    # While nobody looked, Together may have stopped it again for want of requests.
+    idles = completed and down and may_idle(wanted_scaling(o.md, now))
+    if not idles and (target.ready_replicas == 0 or not (completed or by_hand)):
         return None
     return _moved(o, now, progress, target, current)
 
@@ -148,7 +154,7 @@ def following(o: Observed, now: datetime) -> DeploymentPlan | None:
         say = busy(ROLL, Reason.ROLLING_OUT, message)
         return planned(o, now, say, After(o.process.poll))
     verb = _verb(o, rollout, now)
-    paused = o.md.spec.rollout.paused and rollout.state is RolloutState.PAUSED
+    paused = o.md.spec.rollout.paused and rollout.state in _HALTED
     followed = progress.model_copy(
         update={
             "phase": RolloutPhase.PAUSED if paused else RolloutPhase.RUNNING,
@@ -163,7 +169,7 @@ def following(o: Observed, now: datetime) -> DeploymentPlan | None:
     if verb is not None:
         why = "spec.rollout.paused is true" if verb is RolloutVerb.PAUSE else ""
         action = ActOnRollout(rollout.endpoint_id, rollout.id, verb, why)
-    elif rollout.state is RolloutState.PAUSED and not _is_promoted(o):
+    elif paused and not _is_promoted(o):
         say = Situation(Health.PAUSED, Reason.ROLLOUT_PAUSED, _paused_words(followed), ROLL)
         return planned(o, now, say, After(o.process.poll * 3), status=with_progress(o, followed))
     no_room = waits_for_capacity(o, o.target)
@@ -180,7 +186,7 @@ def _verb(o: Observed, rollout: Rollout, now: datetime) -> RolloutVerb | None:
     paused, promoted = o.md.spec.rollout.paused, _is_promoted(o)
     steps_left = rollout.step is not None and rollout.step < rollout.steps - 1
     match rollout.state:
-        case RolloutState.PENDING if not paused:
+        case RolloutState.PENDING if not paused or promoted:
             return RolloutVerb.START
         case RolloutState.RUNNING | RolloutState.PAUSED if promoted and steps_left:
             return RolloutVerb.PROMOTE
@@ -188,8 +194,8 @@ def _verb(o: Observed, rollout: Rollout, now: datetime) -> RolloutVerb | None:
             return RolloutVerb.PAUSE
         case RolloutState.PAUSED if not paused or promoted:
             return RolloutVerb.RESUME
-        case RolloutState.SYSTEM_PAUSED if _has_waited(o, rollout, now):
-            return RolloutVerb.RESUME
+        case RolloutState.SYSTEM_PAUSED if not paused or promoted:
+            return RolloutVerb.RESUME if _has_waited(o, rollout, now) else None
     return None
 
 
@@ -231,7 +237,7 @@ def preparing(o: Observed, now: datetime) -> DeploymentPlan | None:
     target = o.target
     if target is None:
         return _create_target(o, now, progress)
-    if current.state in {DeploymentState.SCALING, DeploymentState.PROVISIONING}:
+    if _becomes_ready(o, current):
         say = busy(ROLL, Reason.ROLLING_OUT, f"{current.name} has to be ready first")
         return planned(o, now, say, After(o.process.poll), status=with_progress(o, progress))
     if _can_roll(o, current):
@@ -270,6 +276,15 @@ def _create_target(o: Observed, now: datetime, progress: RolloutStatus) -> Deplo
     return planned(o, now, say, After(0), action, status)
 
 
+def _becomes_ready(o: Observed, current: Deployment) -> bool:
+    """True for a source that serves and is on its way to READY, so that a rollout can move it.
+
+    Without a ready replica it loses nothing by the split, and without room it may wait for ever.
+    """
+    moves = current.state in {DeploymentState.SCALING, DeploymentState.PROVISIONING}
+    return moves and current.ready_replicas > 0 and waits_for_capacity(o, current) is None
+
+
 def _can_roll(o: Observed, current: Deployment) -> bool:
     return current.state is DeploymentState.READY and weight_of(o, current) > 0
 
@@ -282,7 +297,7 @@ def _create_rollout(
         say = busy(ROLL, Reason.ROLLING_OUT, _words(o, progress, target))
         return planned(o, now, say, After(o.process.poll), status=with_progress(o, progress))
     say = busy(ROLL, Reason.ROLLING_OUT, f"Preparing the rollout to {target.name}")
-    new = new_rollout(o.md.spec, o.replicas, current, target)
+    new = new_rollout(o.md.spec, wanted_scaling(o.md, now), current, target)
     action = CreateRollout(o.endpoint.id, new)
     return planned(o, now, say, After(0), action, with_progress(o, progress))
 

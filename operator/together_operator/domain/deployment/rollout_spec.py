@@ -11,6 +11,7 @@ from together_operator.api.v1alpha1 import (
     ModelDeploymentSpec,
     RolloutStrategy,
 )
+from together_operator.domain.deployment.scaling import Scaling
 from together_operator.domain.together import Deployment
 from together_operator.domain.together_rollouts import MetricGate, NewRollout, RolloutStep
 
@@ -27,16 +28,17 @@ _METRICS: dict[GateMetric, Literal["router_error_rate", "router_latency", "infli
 
 
 def new_rollout(
-    spec: ModelDeploymentSpec, wanted: int, source: Deployment, target: Deployment
+    spec: ModelDeploymentSpec, wanted: Scaling, source: Deployment, target: Deployment
 ) -> NewRollout:
-    """The rollout from `source` to `target`, which shall have `wanted` replicas at least.
+    """The rollout from `source` to `target`, which shall have as many replicas as are `wanted`.
 
     Recreate has none, and is taken for BlueGreen.
     """
     strategy = _STRATEGIES.get(spec.rollout.strategy, "blueGreen")
     canary = spec.rollout.canary or Canary()
-    # What autoscaling has grown the source to is needed until autoscaling says otherwise.
-    replicas = max(wanted, source.ready_replicas)
+    # What autoscaling has grown the source to is needed until autoscaling says otherwise; the
+    # money for more than the most that are wanted was never asked for.
+    replicas = min(max(wanted.low, source.ready_replicas), wanted.high)
     if strategy != "canary":
         return NewRollout(source.id, target.id, strategy, replicas)
     return NewRollout(

@@ -125,16 +125,35 @@ def was_asked_for(status: ScalingStatus | None, wanted: Scaling) -> bool:
     )
 
 
+def in_doubt(before: ScalingStatus | None, wanted: Scaling) -> ScalingStatus:
+    """The record from just before `wanted` is asked for until a look finds it.
+
+    Nothing that differs meanwhile is somebody else's doing. Who had traffic is still known.
+    """
+    routed = before.routed if before is not None else None
+    return ScalingStatus(min_replicas=wanted.low, max_replicas=wanted.high, routed=routed)
+
+
+def is_start_due(status: ScalingStatus | None) -> bool:
+    """True when a start of what had ended was decided, and Together was not asked for it yet."""
+    return status is not None and status.digest is None and status.max_replicas == 0
+
+
+def may_idle(wanted: Scaling) -> bool:
+    """True where Together itself may stop what is wanted, for want of requests."""
+    idles = wanted.tuning.inactive_timeout or wanted.tuning.scale_to_zero_window
+    return wanted.high > 0 and bool(idles)
+
+
 def is_idle(deployment: Deployment, wanted: Scaling, status: ScalingStatus | None) -> bool:
     """True for one that Together itself stopped, because nobody sent a request for long enough.
 
     Nothing is started again then until somebody asks for something else than before.
     """
-    idles = bool(wanted.tuning.inactive_timeout or wanted.tuning.scale_to_zero_window)
     stopped = deployment.state in {DeploymentState.STOPPING, DeploymentState.STOPPED}
     # Whether the bounds are then those that were asked for or 0 and 0 is Together's affair.
     alone = deployment.max_replicas == 0 or has_bounds(deployment, wanted)
-    return idles and wanted.high > 0 and stopped and alone and was_asked_for(status, wanted)
+    return may_idle(wanted) and stopped and alone and was_asked_for(status, wanted)
 
 
 def drift_of(deployment: Deployment, wanted: Scaling) -> str:

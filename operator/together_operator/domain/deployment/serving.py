@@ -20,13 +20,16 @@ from together_operator.domain.deployment.actions import (
 from together_operator.domain.deployment.budget import price_of, refused_growth
 from together_operator.domain.deployment.changing import unmet
 from together_operator.domain.deployment.clocked import stopped
-from together_operator.domain.deployment.observed import Observed
+from together_operator.domain.deployment.observed import Observed, old_name
+from together_operator.domain.deployment.pair import FULL_WEIGHT
 from together_operator.domain.deployment.preflight import waits_for_capacity
+from together_operator.domain.deployment.restart import is_to_start_again
 from together_operator.domain.deployment.scaling import (
     Scaling,
     change_of,
     drift_of,
     has_bounds,
+    in_doubt,
     is_idle,
     wanted_scaling,
     was_asked_for,
@@ -40,6 +43,7 @@ from together_operator.domain.deployment.status import (
     failed,
     planned,
     stalled,
+    with_endpoint_name,
 )
 from together_operator.domain.deployment.target import (
     Target,
@@ -50,15 +54,18 @@ from together_operator.domain.deployment.target import (
     wanted_target,
 )
 from together_operator.domain.outcome import After, Done
-from together_operator.domain.plan import Plan
-from together_operator.domain.together import Deployment, DeploymentState, Endpoint, TrafficShare
-
-FULL_WEIGHT = 100.0
+from together_operator.domain.plan import RETRY_ANNOTATION, Plan
+from together_operator.domain.together import (
+    DOWN,
+    SERVING,
+    Deployment,
+    DeploymentState,
+    Endpoint,
+    TrafficShare,
+)
 
 NO_TRAFFIC = "no weight in the traffic split"
 """What is said of traffic that was taken away."""
-
-_SERVING = frozenset({DeploymentState.READY, DeploymentState.SCALING, DeploymentState.DEGRADED})
 
 
 def settled(o: Observed, now: datetime) -> DeploymentPlan | None:
@@ -71,7 +78,7 @@ def without_replicas(o: Observed, now: datetime) -> DeploymentPlan | None:
     """The row for 0 replicas where there never was a deployment."""
     if o.deployment is not None or wanted_scaling(o.md, now).high > 0:
         return None
-    status = o.md.status.model_copy(
+    status = with_endpoint_name(o.md.status, o.endpoint).model_copy(
         update={
             "replicas": 0,
             "ready_replicas": 0,
@@ -88,19 +95,25 @@ def serving(o: Observed, now: datetime) -> DeploymentPlan:
     assert o.deployment is not None
     deployment, wanted = o.deployment, wanted_scaling(o.md, now)
     status = _followed(o, deployment, wanted)
-    if is_idle(deployment, wanted, o.md.status.scaling):
+    idle = is_idle(deployment, wanted, o.md.status.scaling)
+    again = is_to_start_again(o, deployment, wanted)
+    if idle and not again:
         return _idle(o, now, deployment, status)
     drift = drift_of(deployment, wanted)
-    if drift and not _is_only_reported(o, wanted):
+    live = Scaling(deployment.min_replicas, deployment.max_replicas, wanted.tuning)
+    if again or (drift and not _is_only_reported(o, wanted)):
         refused = refused_growth(o, now, deployment, wanted)
         if refused is not None:
-            return refused_as_it_is(status, refused)
-        return _scaling(o, now, deployment, wanted, status)
-    unrouted = deployment.state in _SERVING and not _is_routed(o.endpoint, deployment)
+            return refused_as_it_is(
+                status.model_copy(update=_counted(o, deployment, live)), refused
+            )
+        return _scaling(o, now, deployment, wanted, status, starts=again)
+    unrouted = deployment.state in SERVING and not _is_routed(o.endpoint, deployment)
     taken = unrouted and _is_taken_away(o, deployment)
     if drift or taken:
-        wanted = Scaling(deployment.min_replicas, deployment.max_replicas, wanted.tuning)
-        status = _drifted(status, " and ".join(filter(None, (drift, NO_TRAFFIC * taken))))
+        wanted = live
+        words = " and ".join(filter(None, (drift, NO_TRAFFIC * taken)))
+        status = _drifted(status.model_copy(update=_counted(o, deployment, live)), words)
     if drift and wanted.high == 0:
         return _left_so(o, now, DEPLOY, f"{drift}: nothing runs", status)
     if wanted.high == 0:
@@ -108,8 +121,8 @@ def serving(o: Observed, now: datetime) -> DeploymentPlan:
     if deployment.state is DeploymentState.FAILED:
         words = (told_by(deployment, o.events) or "Together gave no reason").rstrip(".")
         message = (
-            f"{words}. Set replicas to 0 and up again once the cause is mended, or ask for "
-            "another model, config or hardware."
+            f"{words}. Set replicas to 0 and up again once the cause is mended, or annotate with "
+            f"{RETRY_ANNOTATION}, or ask for another model, config or hardware."
         )
         return failed(o, now, stalled(DEPLOY, Reason.DEPLOYMENT_FAILED, message), status)
     if taken:
@@ -132,14 +145,22 @@ def _scaling(
     deployment: Deployment,
     wanted: Scaling,
     status: ModelDeploymentStatus,
+    *,
+    starts: bool,
 ) -> DeploymentPlan:
     had = Scaling(deployment.min_replicas, deployment.max_replicas, wanted.tuning)
     message = f"Scaling from {had.text} to {wanted.text}"
     if has_bounds(deployment, wanted):
-        message = "Changing how Together scales"
+        message = f"Starting {wanted.text} again" if starts else "Changing how Together scales"
     say = busy(DEPLOY, Reason.SCALING, message)
     change = change_of(deployment.tuning, wanted)
-    action = ScaleDeployment(deployment.endpoint_id, deployment.id, wanted.low, wanted, change)
+    action = ScaleDeployment(
+        deployment.endpoint_id, deployment.id, wanted.low, wanted, change, starts
+    )
+    # Stored before it is asked for: a spec that returns meanwhile finds its own doing, and a start
+    # whose request is lost is asked for again.
+    asked = Scaling(0, 0, wanted.tuning) if starts else wanted
+    status = status.model_copy(update={"scaling": in_doubt(status.scaling, asked)})
     return planned(o, now, say, After(o.process.soon), action, status)
 
 
@@ -151,8 +172,8 @@ def _idle(
         say = busy(DEPLOY, Reason.STOPPING, deployment.message or "Stopping all replicas")
         return planned(o, now, say, After(o.process.soon), status=status)
     message = (
-        "Stopped by Together because no request came; nothing is billed. To start again, set "
-        "replicas to 0 and back."
+        "Stopped by Together because no request came; nothing is billed. To start again, "
+        f"annotate with {RETRY_ANNOTATION}, or set replicas to 0, and back once it is Stopped."
     )
     say = Situation(Health.READY, Reason.IDLE, message)
     # Just after a start was asked for, it may still look like this.
@@ -228,8 +249,12 @@ def _settled(o: Observed, now: datetime, status: ModelDeploymentStatus) -> Deplo
     name = o.endpoint.name if o.endpoint is not None else ""
     drift = status.scaling.drift if status.scaling is not None else None
     say = Situation(Health.READY, Reason.READY, f"{name} answers")
-    if drift:
-        message = f"{name} answers, but somebody else set {drift} at Together"
+    before = old_name(o)
+    changes = [f"set {drift}"] if drift else []
+    if before:
+        changes.append(f"renamed it (it was {before}, and can be named so again there)")
+    if changes:
+        message = f"{name} answers, but somebody else {' and '.join(changes)} at Together"
         say = Situation(Health.READY, Reason.DRIFTED, message)
     return planned(o, now, say, Done(), status=status)
 
@@ -252,7 +277,7 @@ def _routing(
 def _stopping(
     o: Observed, now: datetime, deployment: Deployment, status: ModelDeploymentStatus
 ) -> DeploymentPlan:
-    if deployment.state in {DeploymentState.STOPPED, DeploymentState.FAILED}:
+    if deployment.state in DOWN:
         return planned(o, now, stopped(o, now), Done(), status=status)
     say = busy(DEPLOY, Reason.STOPPING, deployment.message or "Stopping all replicas")
     return planned(o, now, say, After(o.process.soon), status=status)
@@ -271,7 +296,7 @@ def _is_routed(endpoint: Endpoint, deployment: Deployment) -> bool:
 
 def _followed(o: Observed, deployment: Deployment, wanted: Scaling) -> ModelDeploymentStatus:
     """Status with what Together says of the deployment."""
-    status, replicas = o.md.status, _replicas(deployment, wanted)
+    status = o.md.status
     target, record = wanted_target(o), status.deployment
     met = isinstance(target, Target) and target.is_met_by(o, deployment)
     if record is not None:
@@ -289,31 +314,35 @@ def _followed(o: Observed, deployment: Deployment, wanted: Scaling) -> ModelDepl
     comes = o.replacement is not None and not _serves(o, deployment)
     failed = replaced_in_vain(o, asked_target(o)) is not None
     rollout = status.rollout if not met or comes or failed else None
-    cents = price_of(o, deployment)
-    endpoint = status.endpoint
-    if endpoint is not None and o.endpoint is not None:
-        endpoint = endpoint.model_copy(update={"name": o.endpoint.name})
-    return status.model_copy(
+    return with_endpoint_name(status, o.endpoint).model_copy(
         update={
-            "endpoint": endpoint,
             "deployment": record,
             "previous": _still_there(o, status),
             "rollout": rollout,
             "model": target.served.status if isinstance(target, Target) and met else status.model,
             "startup": (startup_phases(o.events) if starting else ()) or status.startup,
-            "replicas": replicas,
-            "ready_replicas": deployment.ready_replicas,
-            "replicas_text": f"{deployment.ready_replicas}/{replicas}",
-            "cost": cost(cents, replicas),
+            **_counted(o, deployment, wanted),
             "scaling": _asked(o, deployment, wanted),
             "selector": f"together.ai/modeldeployment={o.md.metadata.name}",
         }
     )
 
 
+def _counted(o: Observed, deployment: Deployment, bounds: Scaling) -> dict[str, object]:
+    """The part of status that has replicas within `bounds`, and what they cost."""
+    replicas = _replicas(deployment, bounds)
+    # What has ended is not billed, however many there shall be.
+    billed = deployment.scheduled_replicas if deployment.state in DOWN else replicas
+    return {
+        "replicas": replicas,
+        "ready_replicas": deployment.ready_replicas,
+        "replicas_text": f"{deployment.ready_replicas}/{replicas}",
+        "cost": cost(price_of(o, deployment), billed),
+    }
+
+
 def _serves(o: Observed, deployment: Deployment) -> bool:
-    ready = deployment.state in _SERVING and deployment.ready_replicas > 0
-    return ready and o.endpoint is not None and _is_routed(o.endpoint, deployment)
+    return deployment.serves and o.endpoint is not None and _is_routed(o.endpoint, deployment)
 
 
 def _asked(o: Observed, deployment: Deployment, wanted: Scaling) -> ScalingStatus | None:

@@ -13,9 +13,10 @@ from together_operator.api.v1alpha1 import (
 )
 from together_operator.domain.conditions import DELETION, Health, Reason, Situation, Stage
 from together_operator.domain.deployment.observed import Observed
+from together_operator.domain.deployment.scaling import Scaling, in_doubt
 from together_operator.domain.telling import Telling
-from together_operator.domain.text import dollars
-from together_operator.domain.together import Deployment, Endpoint
+from together_operator.domain.text import cents_of, dollars
+from together_operator.domain.together import DOWN, Deployment, Endpoint
 
 MODEL, AFFORD, SCHEDULE, DEPLOY = "ModelReady", "Affordable", "Scheduled", "Deployed"
 ROUTE, ROLL, PUBLISH = "Routed", "RolledOut", "Published"
@@ -111,8 +112,33 @@ seconds_to_wait = _TELLING.seconds_to_wait
 
 def with_endpoint(status: ModelDeploymentStatus, endpoint: Endpoint) -> ModelDeploymentStatus:
     """Status once the endpoint is known to exist and to be ours."""
-    record = EndpointStatus(id=endpoint.id, name=endpoint.name)
+    project = endpoint.project or None
+    record = EndpointStatus(id=endpoint.id, name=endpoint.name, project=project)
     return status.model_copy(update={"endpoint": record, "intent": None, "retry": None})
+
+
+def with_endpoint_name(
+    status: ModelDeploymentStatus, endpoint: Endpoint | None
+) -> ModelDeploymentStatus:
+    """Status with the name that the endpoint has by now: it is what clients have to call."""
+    if status.endpoint is None or endpoint is None:
+        return status
+    seen = {"name": endpoint.name, "project": endpoint.project or status.endpoint.project}
+    record = status.endpoint.model_copy(update=seen)
+    return status.model_copy(update={"endpoint": record})
+
+
+def with_seen_name(
+    status: ModelDeploymentStatus, endpoint: Endpoint | None
+) -> ModelDeploymentStatus:
+    """The same while deployments go: by it the endpoint is known when none of ours is left there.
+
+    v1's placeholder has no name for clients.
+    """
+    record = status.endpoint
+    if record is None or endpoint is None or endpoint.placeholder or record.id != endpoint.id:
+        return status
+    return with_endpoint_name(status, endpoint)
 
 
 def with_deployment(
@@ -162,6 +188,16 @@ def without_deployment(status: ModelDeploymentStatus, gone: str) -> ModelDeploym
     return status.model_copy(update=update)
 
 
+def with_start_asked(status: ModelDeploymentStatus, wanted: Scaling) -> ModelDeploymentStatus:
+    """Status once Together was asked to start what had ended: that is not repeated unseen."""
+    return status.model_copy(update={"scaling": in_doubt(status.scaling, wanted)})
+
+
+def known_price(md: ModelDeployment) -> float | None:
+    """The price that status has, in cents an hour and replica."""
+    return cents_of(md.status.cost.per_replica_hour) if md.status.cost is not None else None
+
+
 def rollout_cost(o: Observed, serving: str | None = None) -> Cost | None:
     """What all of ours cost that run or are being started, two during a rollout.
 
@@ -171,15 +207,18 @@ def rollout_cost(o: Observed, serving: str | None = None) -> Cost | None:
     known, record = o.md.status.cost, o.md.status.deployment
     prices = {kind.name: kind.cents_per_hour for kind in o.instance_types}
     hardware = serving or (record.hardware if record is not None else None) or ""
-    if hardware not in prices and known is not None and known.per_replica_hour is not None:
+    price = known_price(o.md)
+    if hardware not in prices and price is not None:
         if serving is not None and record is not None and record.hardware != serving:
             return None
-        prices[hardware] = float(known.per_replica_hour) * 100
+        prices[hardware] = price
     if hardware not in prices:
         return known
     total = 0.0
     for deployment in o.deployments:
-        replicas = max(deployment.scheduled_replicas, deployment.min_replicas)
+        replicas = deployment.scheduled_replicas
+        if deployment.state not in DOWN:
+            replicas = max(replicas, deployment.min_replicas)
         total += replicas * prices.get(deployment.hardware or hardware, prices[hardware])
     return Cost(per_replica_hour=dollars(prices[hardware]), per_hour=dollars(total))
 

@@ -5,7 +5,7 @@ Together never changes these in a deployment's life, so another target is anothe
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from together_operator.api.v1alpha1 import (
     DeploymentSource,
@@ -128,7 +128,8 @@ def placement_of(spec: ModelDeploymentSpec) -> Placement | None:
 def served_model(o: Observed) -> ServedModel | None:
     """The model to serve; None as long as it is not there or not ready."""
     if o.md.spec.model is not None:
-        return o.remote_model
+        remote, revision = o.remote_model, o.md.spec.revision
+        return replace(remote, revision=revision) if remote is not None and revision else remote
     if o.model is None or is_deleting(o.model):
         return None
     ready = next((c for c in o.model.status.conditions if c.type == "Ready"), None)

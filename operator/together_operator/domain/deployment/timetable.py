@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from bisect import bisect_right
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+from itertools import islice
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from cronsim import CronSim, CronSimError
@@ -21,8 +23,11 @@ from together_operator.domain.conditions import Reason
 
 START, STOP, DELETE = "Start", "Stop", "Delete"
 
-MAX_FIRINGS = 2000
-"""Firings looked through for the next change; a schedule that has none among them never changes."""
+MAX_STEPS, MAX_DAYS = 2000, 370
+"""How far the next change is looked for past the hour that it is; what is farther is not announced.
+
+More than a day of cron lines that fire each minute, and more than a year of one that seldom does.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +55,7 @@ def due(md: ModelDeployment, now: datetime) -> Due:
         return Due(runs=False, reason=Reason.EXPIRED, deletes=deletes)
     runs, flip = True, None
     if md.spec.schedule is not None and problem(md.spec.schedule) is None:
-        # Cron knows no seconds: within a minute nothing changes, and the answer can be kept.
-        runs, flip = _now_and_next(md.spec.schedule, now.replace(second=0, microsecond=0))
+        runs, flip = _now_and_next(md.spec.schedule, now)
     changes = []
     if flip is not None and md.spec.replicas > 0:
         changes.append(NextChange(time=flip, action=STOP if runs else START))
@@ -100,23 +104,107 @@ def _problem_of(line: str, zone: ZoneInfo) -> str | None:
     return None if fires is not None else "never fires: correct the cron line"
 
 
-@lru_cache(maxsize=4096)
 def _now_and_next(schedule: Schedule, now: datetime) -> tuple[bool, datetime | None]:
     """Whether a window is open, and when that changes next."""
-    zone = ZoneInfo(schedule.time_zone)
-    local = now.astimezone(zone)
-    runs = _is_open(schedule, local)
-    for moment in _firings(schedule, local):
-        if _is_open(schedule, moment) != runs:
-            return runs, moment.astimezone(UTC)
-    return runs, None
+    runs, changes = _changes(schedule, now.replace(minute=0, second=0, microsecond=0))
+    passed = bisect_right(changes, now)
+    return runs != (passed % 2 == 1), changes[passed] if passed < len(changes) else None
 
 
-def _is_open(schedule: Schedule, local: datetime) -> bool:
-    return any(_is_window_open(window, local) for window in schedule.windows)
+@lru_cache(maxsize=4096)
+def _changes(schedule: Schedule, hour: datetime) -> tuple[bool, tuple[datetime, ...]]:
+    """Whether a window is open at the beginning of an hour, and all changes of that from then on
+    until the first one after the hour."""
+    search = _Search(schedule, hour)
+    runs, changes = search.is_open(), []
+    while (change := search.next_change()) is not None:
+        changes.append(change)
+        if change >= search.end:
+            break
+    return runs, tuple(changes)
 
 
-def _is_window_open(window: ScheduleWindow, local: datetime) -> bool:
+class _Search:
+    """Looks for the changes of a schedule, from one end of an open window to the next.
+
+    How far it goes past the hour is bounded: by steps, and by days.
+    """
+
+    def __init__(self, schedule: Schedule, hour: datetime) -> None:
+        self.end = hour + timedelta(hours=1)
+        self._far = hour + timedelta(days=MAX_DAYS)
+        self._steps = MAX_STEPS
+        self._zone = ZoneInfo(schedule.time_zone)
+        self._windows = schedule.windows
+        self._now = hour
+        self._spans = [self._span(window, hour) for window in schedule.windows]
+
+    def is_open(self) -> bool:
+        """Whether any window is open."""
+        return any(span.opens <= self._now for span in self._spans if span is not None)
+
+    def next_change(self) -> datetime | None:
+        """When that changes next; None: never, or not as far as it is looked."""
+        if not self.is_open():
+            opens = min((span.opens for span in self._spans if span is not None), default=None)
+            if opens is not None:
+                self._go_to(opens)
+            return opens
+        while self.is_open():
+            # Whatever else opens before the last one closes that is open now, it stays open.
+            closes = [s.closes for s in self._spans if s is not None and s.opens <= self._now]
+            last = max((c for c in closes if c is not None), default=None)
+            if last is None or None in closes or not self._may_go_on(last, 4):
+                return None
+            self._go_to(last)
+        return self._now
+
+    def _go_to(self, moment: datetime) -> None:
+        self._now = moment
+        for index, span in enumerate(self._spans):
+            if span is not None and span.closes is not None and span.closes <= moment:
+                self._spans[index] = self._span(self._windows[index], moment)
+
+    def _span(self, window: ScheduleWindow, moment: datetime) -> _Span | None:
+        """The one that is open at a moment, else the first one after it."""
+        opens: datetime | None = moment
+        if not is_window_open(window, moment.astimezone(self._zone)):
+            opens = self._opening(window, moment)
+        if opens is None:
+            return None
+        return _Span(opens, next(_firings(window.stop, opens, self._zone), None))
+
+    def _opening(self, window: ScheduleWindow, moment: datetime) -> datetime | None:
+        """When the start fires first without the stop, which wins when both do.
+
+        A window that never opens must not use up what the others need.
+        """
+        share = MAX_STEPS // (2 * len(self._windows))
+        for start in islice(_firings(window.start, moment, self._zone), share):
+            just_before = start - timedelta(seconds=1)
+            if next(_firings(window.stop, just_before, self._zone), None) != start:
+                return start
+            if not self._may_go_on(start, 1):
+                return None
+        return None
+
+    def _may_go_on(self, moment: datetime, steps: int) -> bool:
+        if moment < self.end:
+            return True
+        self._steps -= steps
+        return self._steps >= 0 and moment < self._far
+
+
+@dataclass(frozen=True, slots=True)
+class _Span:
+    """From when to when a window is open; `closes` None: for ever."""
+
+    opens: datetime
+    closes: datetime | None
+
+
+def is_window_open(window: ScheduleWindow, local: datetime) -> bool:
+    """Whether the last start came after the last stop."""
     started, stopped = _last(window.start, local), _last(window.stop, local)
     return started is not None and (stopped is None or started > stopped)
 
@@ -143,17 +231,9 @@ def _unambiguous(local: datetime, seconds: int) -> datetime:
     return moved.astimezone(local.tzinfo)
 
 
-def _firings(schedule: Schedule, local: datetime) -> Iterable[datetime]:
-    """When any of the lines fires after `local`, in order."""
-    lines = {line for window in schedule.windows for line in (window.start, window.stop)}
-    iterators = {line: CronSim(line, _unambiguous(local, -1)) for line in lines}
-    now, upcoming = local.astimezone(UTC), dict[str, datetime | None]()
-    for line, iterator in iterators.items():
-        upcoming[line] = next((m for m in iterator if m.astimezone(UTC) > now), None)
-    for _ in range(MAX_FIRINGS):
-        moments = [(m.astimezone(UTC), line) for line, m in upcoming.items() if m is not None]
-        if not moments:
-            return
-        first, line = min(moments)
-        yield first.astimezone(local.tzinfo)
-        upcoming[line] = next(iterators[line], None)
+def _firings(line: str, moment: datetime, zone: ZoneInfo) -> Iterator[datetime]:
+    """When a line fires after `moment`, in order and in UTC."""
+    for fired in CronSim(line, _unambiguous(moment.astimezone(zone), -1)):
+        found = fired.astimezone(UTC)
+        if found > moment:
+            yield found

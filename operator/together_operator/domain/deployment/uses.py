@@ -5,10 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from together_operator.domain.together import DeploymentState
-
-_ENDED = frozenset({DeploymentState.STOPPED.value, DeploymentState.FAILED.value})
-"""States in which a deployment does not need its model: nothing of it runs or starts."""
+from together_operator.domain.together import DOWN
 
 
 def wanted_model(body: Mapping[str, Any]) -> str | None:
@@ -35,7 +32,7 @@ def models_in_use(body: Mapping[str, Any]) -> Iterator[str]:
         *((d, d.get("model")) for d in (previous, target)),
     )
     for deployment, model in found:
-        if model and deployment.get("id") and deployment.get("state") not in _ENDED:
+        if model and deployment.get("id") and deployment.get("state") not in DOWN:
             yield model
     source = ((rollout.get("source") or {}).get("model") or "").split("/")
     if len(source) > 3:

@@ -26,6 +26,7 @@ _COUNTS = (
     "progress.totalBytes",
     "progress.bytesPerSecond",
     "progress.etaSeconds",
+    "job.failures",
 )
 
 STATUSES = [

@@ -8,7 +8,6 @@ import hashlib
 from dataclasses import dataclass, field
 
 PLATFORM_PROJECT = "proj_platform"
-PLATFORM_SLUG = "together"
 REGIONS = ("us-central-4", "eu-west-1")
 
 

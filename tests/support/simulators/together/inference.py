@@ -9,7 +9,7 @@ from tests.support.simulators.together.blobs import Blobs
 from tests.support.simulators.together.catalog import PLATFORM_PROJECT
 from tests.support.simulators.together.errors import GatewayError
 from tests.support.simulators.together.lifecycle import Lifecycle
-from tests.support.simulators.together.records import Deployment, Endpoint
+from tests.support.simulators.together.records import V1_USER, Deployment, Endpoint
 from tests.support.simulators.together.store import Project, Store
 
 _MAX_WORDS = 16
@@ -28,7 +28,7 @@ class Inference:
         """The deployment that gets a request for this `model`; GatewayError 400, 404, 503."""
         if not isinstance(name, str) or not name:
             raise GatewayError(400, "model: is required")
-        slug, _, rest = name.partition("/")
+        slug, _, rest = name.removeprefix(f"{V1_USER}/").partition("/")
         endpoint_name, _, deployment_name = rest.partition("/")
         owner = projects.get(slug)
         endpoint = self._endpoint(owner, endpoint_name)

@@ -129,6 +129,10 @@ class Event(BaseModel):
     fields: dict[str, Any] = Field(default_factory=dict)
 
 
+V1_USER = "devuser"
+"""What names of v1's endpoints begin with: as its OpenAPI has it, no project's slug."""
+
+
 class V1Endpoint(BaseModel):
     """What only an endpoint of the legacy API has."""
 

@@ -15,6 +15,7 @@ from tests.support.simulators.together.imports import Imports
 from tests.support.simulators.together.lifecycle import Lifecycle
 from tests.support.simulators.together.models import bare_name
 from tests.support.simulators.together.records import (
+    V1_USER,
     Deployment,
     Endpoint,
     Import,
@@ -231,10 +232,10 @@ class V1:
         answer: dict[str, Any] = {
             "object": "endpoint",
             "id": details.id,
-            "name": f"{project.slug}/{endpoint.name}",
+            "name": f"{V1_USER}/{project.slug}/{endpoint.name}",
             "model": f"{project.slug}/{model.name}" if model else "",
             "type": "dedicated",
-            "owner": project.slug,
+            "owner": V1_USER,
             "state": _shown(deployment),
             "created_at": rfc3339(endpoint.created_at),
         }
