@@ -225,6 +225,10 @@ class Objects(Protocol):
         """All objects of the namespaces that are served."""
         ...
 
+    async def versions(self) -> Mapping[Key, int]:
+        """The resourceVersion of each of them."""
+        ...
+
     async def write_status(self, body: Body, status: Mapping[str, Any]) -> Body:
         """Replace the status of `body`'s object; the answer is the new body."""
         ...

@@ -86,6 +86,10 @@ class OneObject:
         """All of them."""
         return [self.body] if self.body is not None else []
 
+    async def versions(self) -> Mapping[Key, int]:
+        """Of all of them."""
+        return {KEY: int(self.body["metadata"]["resourceVersion"])} if self.body else {}
+
     async def delete(self, key: Key, uid: str) -> None:
         """Nobody but a test deletes it."""
         raise AssertionError(f"{key} {uid} was deleted")

@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from together_operator.domain.failures import OBJECT_STAGE, during
 from together_operator.engine.store import Body, Key, Store
+from together_operator.reconcilers.attendance import Attendance, Roll
 
 
 class Claims:
@@ -18,11 +20,13 @@ class Claims:
     To ask costs the same however many objects there are: the store finds them by what they have.
 
     Args:
+        roll: all objects of that kind.
         recorded: a part of a status, `{"id": ...}`, that names the thing which an object has.
     """
 
-    def __init__(self, store: Store, recorded: Callable[[Body], Any]) -> None:
+    def __init__(self, roll: Roll, store: Store, recorded: Callable[[Body], Any]) -> None:
         self._store = store
+        self._attendance = Attendance(roll, store)
         self._recorded = recorded
         self._claimed: dict[str, tuple[Key, str]] = {}
         self._claimed_by: dict[Key, set[str]] = {}
@@ -32,10 +36,16 @@ class Claims:
         """How many claims are remembered."""
         return len(self._claimed)
 
-    def claim(self, thing_id: str, key: Key, uid: str) -> str:
+    async def claim(self, thing_id: str, key: Key, uid: str) -> str:
         """Claim a thing for the object `uid` at `key`; the answer is `namespace/name` of another
         object that has it already, and empty when the claim holds.
+
+        Raises:
+            NotAllKnown: an object that the watch has not told of yet may have it.
+            StageError: Kubernetes can't be asked whether there is such an object.
         """
+        with during(OBJECT_STAGE):
+            await self._attendance.require()
         for other in self._store.referring(_having(thing_id)):
             if other != key:
                 return str(other)

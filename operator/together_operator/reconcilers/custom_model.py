@@ -66,7 +66,7 @@ class CustomModelReconciler(Reconciler[CustomModel, Status, Observed, actions.Ac
         self._outside = outside
         self._sources = Sources(world, outside, store.__len__)
         self._users = users
-        self._claims = Claims(store, lambda status: status.get("model"))
+        self._claims = Claims(objects, store, lambda status: status.get("model"))
 
     def forget(self, key: Key) -> None:
         """The object is gone, and its claims with it."""
@@ -150,7 +150,7 @@ class CustomModelReconciler(Reconciler[CustomModel, Status, Observed, actions.Ac
             seen = replace(seen, model=model)
             if model is not None and self._may_take(seen) and not model.placeholder:
                 key = Key.of(cm.metadata)
-                claimed = self._claims.claim(model.id, key, cm.metadata.uid)
+                claimed = await self._claims.claim(model.id, key, cm.metadata.uid)
                 seen = replace(seen, claimed_by=claimed)
             if Fact.BASE_MODELS in facts and model is None:
                 seen = replace(seen, base_models=await account.base_models())

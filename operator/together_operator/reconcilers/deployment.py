@@ -85,7 +85,7 @@ class DeploymentReconciler(Reconciler[ModelDeployment, Status, Observed, actions
         self._spending = spending
         self._accounts = accounts
         self._find_model = find_model
-        self._claims = Claims(store, lambda status: status.get("endpoint"))
+        self._claims = Claims(objects, store, lambda status: status.get("endpoint"))
 
     def forget(self, key: Key) -> None:
         """The object is gone, and spends nothing any more."""
@@ -195,7 +195,7 @@ class DeploymentReconciler(Reconciler[ModelDeployment, Status, Observed, actions
             seen = replace(seen, project=await account.provider.project_slug())
         if endpoint is not None and self._may_take(seen) and not endpoint.placeholder:
             key = Key.of(resource.metadata)
-            claimed = self._claims.claim(endpoint.id, key, resource.metadata.uid)
+            claimed = await self._claims.claim(endpoint.id, key, resource.metadata.uid)
             seen = replace(seen, claimed_by=claimed)
         if not is_deleting(resource):
             seen = await self._with_remote_model(seen, account)
@@ -298,7 +298,7 @@ class DeploymentReconciler(Reconciler[ModelDeployment, Status, Observed, actions
         if others and not known and not accepted:
             return False
         key = Key.of(md.metadata)
-        return not self._claims.claim(endpoint.id, key, md.metadata.uid)
+        return not await self._claims.claim(endpoint.id, key, md.metadata.uid)
 
     async def _unlisted_endpoint(
         self, md: ModelDeployment, account: Account, known: str

@@ -32,6 +32,7 @@ from together_operator.domain.plan import (
 )
 from together_operator.engine.store import Body, Key, Store, key_of
 from together_operator.ports import Events, Gate, Objects
+from together_operator.reconcilers.attendance import NotAllKnown
 from together_operator.reconcilers.ledger import Ledger
 from together_operator.reconcilers.listing import Listing
 from together_operator.tracing import span
@@ -201,6 +202,8 @@ class Reconciler(ABC, Generic[R, S, Seen, A]):
         except (Conflict, NotFound):
             # Somebody changed the object since we saw it: see what it is now.
             return Gone() if await self._live(key) is None else After(self._pause(key))
+        except NotAllKnown:
+            return After(self.world.process.soon)
         self._conflicts.pop(key, None)
         return outcome
 

@@ -10,23 +10,20 @@ what the watch tells of them looks like old news until theirs are known instead.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Protocol
 
 import structlog
 
 from together_operator.domain.errors import OperatorError
 from together_operator.engine.store import Body, Key, Store
+from together_operator.reconcilers import attendance
 
 log = structlog.get_logger(__name__)
 
 
-class Roll(Protocol):
+class Roll(attendance.Roll, Protocol):
     """All objects of one kind in the namespaces that are served."""
-
-    async def versions(self) -> Mapping[Key, int]:
-        """The resourceVersion of each."""
-        ...
 
     async def get(self, key: Key) -> Body | None:
         """The live object, or None."""

@@ -40,6 +40,10 @@ class RehearsedObjects:
         """All bodies."""
         return [copy.deepcopy(body) for body in self.bodies.values()]
 
+    async def versions(self) -> Mapping[Key, int]:
+        """None: what the cluster has beside these is not rehearsed."""
+        return {}
+
     async def write_status(self, body: Body, status: Mapping[str, Any]) -> Body:
         """Keep the status."""
         return self._changed(body, {"status": dict(status)})

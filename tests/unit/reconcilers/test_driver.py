@@ -48,6 +48,9 @@ class OneObject:
     async def list(self) -> Sequence[Body]:
         raise AssertionError("nobody lists")
 
+    async def versions(self) -> Mapping[Key, int]:
+        raise AssertionError("nobody calls the roll")
+
     async def delete(self, key: Key, uid: str) -> None:
         raise AssertionError(f"nobody deletes {key} {uid}")
 
