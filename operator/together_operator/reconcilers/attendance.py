@@ -6,11 +6,16 @@ import asyncio
 from collections.abc import Mapping
 from typing import Protocol
 
+from together_operator.domain.errors import OperatorError
 from together_operator.engine.store import Key, Store
 
 
 class NotAllKnown(Exception):
-    """The watch has not told of every object yet."""
+    """The watch has not told of every object yet; `error`: nor can it be asked which there are."""
+
+    def __init__(self, error: OperatorError | None = None) -> None:
+        super().__init__(str(error or ""))
+        self.error = error
 
 
 class Roll(Protocol):
@@ -38,16 +43,18 @@ class Attendance:
         """Pass when the store has all that there was when this was first called.
 
         Raises:
-            NotAllKnown: it has not.
-            OperatorError: Kubernetes can't be asked.
+            NotAllKnown: it has not, or Kubernetes can't be asked.
         """
         async with self._asking:
             awaited = self._awaited
-            if awaited is None:
-                awaited = await self._roll.versions()
-            elif self._unknown(awaited):
-                there = await self._roll.versions()  # what is gone is never told
-                awaited = {key: version for key, version in awaited.items() if key in there}
+            try:
+                if awaited is None:
+                    awaited = await self._roll.versions()
+                elif self._unknown(awaited):
+                    there = await self._roll.versions()  # what is gone is never told
+                    awaited = {key: version for key, version in awaited.items() if key in there}
+            except OperatorError as error:
+                raise NotAllKnown(error) from None
             self._awaited = self._unknown(awaited)
             if self._awaited:
                 raise NotAllKnown

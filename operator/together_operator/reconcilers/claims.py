@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from together_operator.domain.failures import OBJECT_STAGE, during
 from together_operator.engine.store import Body, Key, Store
 from together_operator.reconcilers.attendance import Attendance, Roll
 
@@ -42,10 +41,8 @@ class Claims:
 
         Raises:
             NotAllKnown: an object that the watch has not told of yet may have it.
-            StageError: Kubernetes can't be asked whether there is such an object.
         """
-        with during(OBJECT_STAGE):
-            await self._attendance.require()
+        await self._attendance.require()
         for other in self._store.referring(_having(thing_id)):
             if other != key:
                 return str(other)

@@ -202,7 +202,9 @@ class Reconciler(ABC, Generic[R, S, Seen, A]):
         except (Conflict, NotFound):
             # Somebody changed the object since we saw it: see what it is now.
             return Gone() if await self._live(key) is None else After(self._pause(key))
-        except NotAllKnown:
+        except NotAllKnown as unknown:
+            if unknown.error is not None:
+                raise unknown.error from None
             return After(self.world.process.soon)
         self._conflicts.pop(key, None)
         return outcome

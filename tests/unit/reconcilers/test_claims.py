@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from together_operator.domain.errors import Unavailable
 from together_operator.engine.store import Body, Key, Store
 from together_operator.reconcilers.attendance import NotAllKnown
 from together_operator.reconcilers.claims import Claims
@@ -179,3 +180,14 @@ async def test_once_all_is_known_the_roll_is_called_no_more() -> None:
 
     assert await mine.claim("ml_4", *B) == ""
     assert roll.calls == 1
+
+
+async def test_while_kubernetes_cannot_be_asked_nothing_is_claimed() -> None:
+    class Away(Roll):
+        async def versions(self) -> Mapping[Key, int]:
+            raise Unavailable("Kubernetes can't be reached")
+
+    store = a_store(("b", {}))
+    with pytest.raises(NotAllKnown) as unknown:
+        await claims(store, Away(store)).claim("ml_1", *B)
+    assert isinstance(unknown.value.error, Unavailable)

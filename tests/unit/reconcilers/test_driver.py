@@ -14,6 +14,7 @@ from together_operator.domain.failures import StageError
 from together_operator.domain.outcome import After, Done, Failed, Gone, Outcome
 from together_operator.domain.plan import FINALIZER, AddFinalizer, Plan, Process, RemoveFinalizer
 from together_operator.engine.store import Body, Key, Store
+from together_operator.reconcilers.attendance import NotAllKnown
 from together_operator.reconcilers.driver import SOON_REFUSED, Reconciler, Result, World
 from together_operator.reconcilers.ledger import Ledger
 
@@ -226,3 +227,26 @@ async def test_in_an_outage_a_settled_object_is_looked_at_more_and_more_seldom()
     (first,) = await outcomes(reconcile, 1)
     assert isinstance(first, Failed)
     assert 4 <= first.seconds <= 8, "it was seen in between"
+
+
+class Waiting(Finalizing):
+    """Needs to know all objects first."""
+
+    unknown = NotAllKnown()
+
+    async def gather(self, resource: CustomModel) -> CustomModel:
+        raise self.unknown
+
+
+async def test_what_needs_all_objects_to_be_known_comes_again_without_a_word() -> None:
+    store, objects = Store(), OneObject(body(5))
+    store.observe(body(5))
+    reconcile = Waiting(a_reconciler(objects, store).world, objects, store)
+
+    assert await reconcile(KEY) == After(reconcile.world.process.soon)
+
+    reconcile.unknown = NotAllKnown(Unavailable("Kubernetes can't be reached"))
+    outcome = await reconcile(KEY)
+    assert isinstance(outcome, Failed)
+    assert outcome.reason == "KubernetesUnavailable"
+    assert objects.live == body(5), "nothing was written"
