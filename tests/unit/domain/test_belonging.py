@@ -220,6 +220,9 @@ def test_absence_counts_only_where_the_endpoint_could_be_seen(
 OF_V1 = EndpointStatus(id="team-serve", name="devuser/acme/m-a32b82a1")
 """In v1 the name of an endpoint is made up, and begins with no project's slug."""
 
+PLACEHOLDER = Endpoint("ep_1", "ep_1", "proj_1", known_as="ep_1", placeholder=True)
+"""What v1 shows for an endpoint that is not there."""
+
 
 @pytest.mark.parametrize(
     ("recorded", "project", "stalls"),
@@ -239,6 +242,28 @@ def test_in_v1_absence_counts_where_the_endpoint_could_be_seen_whatever_its_name
     told = {c.reason for c in plan.status.conditions}
     assert ("KeyOfAnotherProject" in told) is stalls
     assert (plan.action == RemoveFinalizer()) is (deleted and not stalls)
+
+
+@pytest.mark.parametrize(
+    ("record", "endpoint", "version"),
+    [
+        pytest.param(OF_V1.model_copy(update={"project": "acme"}), None, "v1", id="v1, then v2"),
+        pytest.param(OF_ACME.endpoint, PLACEHOLDER, "v2", id="v2, then v1"),
+    ],
+)
+@pytest.mark.parametrize("deleted", [False, True])
+def test_what_another_version_of_the_api_has_made_is_not_gone(
+    record: EndpointStatus, endpoint: Endpoint | None, version: str, deleted: bool
+) -> None:
+    md = deployment(deleted=deleted, status=OF_ACME.model_copy(update={"endpoint": record}))
+
+    plan = decide_deployment(Observed(md, PROCESS, endpoint=endpoint, project="acme"), NOW)
+
+    assert plan.action is None
+    assert s.told(plan.status)[:2] == ("stalled", "UnsupportedByAPI")
+    assert plan.status.endpoint == record
+    assert f"TOGETHER_OPERATOR_API_VERSION={version}" in s.message(plan.status)
+    assert ("together.ai/release=true" in s.message(plan.status)) is deleted
 
 
 def test_what_v1_shows_is_recorded_with_its_project() -> None:

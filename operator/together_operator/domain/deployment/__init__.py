@@ -25,7 +25,7 @@ from together_operator.domain.deployment.deletion import deleting
 from together_operator.domain.deployment.existing import (
     adopting_deployment,
     foreign_model,
-    key_of_another_project,
+    unseen,
 )
 from together_operator.domain.deployment.fitness import unfit_metrics
 from together_operator.domain.deployment.observed import Observed
@@ -82,7 +82,7 @@ Row = Callable[[Observed, datetime], DeploymentPlan | None]
 ROWS: tuple[Row, ...] = (
     deleting,
     _without_finalizer,
-    key_of_another_project,
+    unseen,
     expired,
     unfit_schedule,
     settled,

@@ -27,7 +27,6 @@ from together_operator.domain.deployment.observed import (
     DEPLOYMENT_INTENT,
     Ceiling,
     Observed,
-    owner_of_unseen,
 )
 from together_operator.domain.deployment.scaling import Scaling, wanted_scaling
 from together_operator.domain.deployment.status import (
@@ -39,6 +38,7 @@ from together_operator.domain.deployment.status import (
     stalled,
 )
 from together_operator.domain.deployment.target import Target, is_calm, wanted_target
+from together_operator.domain.deployment.unseen import why_unseen
 from together_operator.domain.outcome import After
 from together_operator.domain.plan import has_finalizer, is_deleting
 from together_operator.domain.text import cents_of, dollars
@@ -187,7 +187,7 @@ def with_reservation(o: Observed, now: datetime, plan: DeploymentPlan) -> Deploy
 
 
 def _reservation(o: Observed, now: datetime, plan: DeploymentPlan) -> float:
-    if owner_of_unseen(o):
+    if why_unseen(o) is not None:
         return reserved_in(o.md.status)  # what can't be seen is billed all the same
     live = reserved(o)
     action = plan.action

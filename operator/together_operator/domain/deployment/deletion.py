@@ -19,7 +19,6 @@ from together_operator.domain.deployment.observed import (
     has_endpoint,
     is_known_endpoint,
     is_our_endpoint,
-    owner_of_unseen,
 )
 from together_operator.domain.deployment.removal import ending, taking_down
 from together_operator.domain.deployment.status import (
@@ -30,6 +29,7 @@ from together_operator.domain.deployment.status import (
     with_endpoint,
     with_seen_name,
 )
+from together_operator.domain.deployment.unseen import why_unseen
 from together_operator.domain.outcome import After, Done
 from together_operator.domain.plan import (
     LET_GO,
@@ -39,7 +39,6 @@ from together_operator.domain.plan import (
     has_finalizer,
     is_deleting,
     is_released,
-    other_key_words,
     seconds_until_safe,
 )
 from together_operator.domain.together import Endpoint
@@ -89,13 +88,12 @@ def _taking_down(o: Observed, now: datetime, endpoint: Endpoint) -> DeploymentPl
 
 
 def _unseen(o: Observed, now: datetime) -> DeploymentPlan | None:
-    """With a key of another project nobody can tell whether anything is left, or delete it."""
-    owner, record = owner_of_unseen(o), o.md.status.endpoint
-    if not owner or record is None:
+    """Where it can't be seen nobody can tell whether anything is left, or delete it."""
+    why = why_unseen(o)
+    if why is None:
         return None
-    words = other_key_words(f"Endpoint {record.name}", owner, o.project)
-    message = f"{words} {LET_GO}"
-    return failed(o, now, stalled(DELETION, Reason.KEY_OF_ANOTHER_PROJECT, message))
+    reason, words = why
+    return failed(o, now, stalled(DELETION, reason, f"{words} {LET_GO}"))
 
 
 def _shared(o: Observed, now: datetime, endpoint: Endpoint) -> DeploymentPlan:

@@ -12,7 +12,6 @@ from together_operator.domain.deployment.observed import (
     DEPLOYMENT_INTENT,
     Observed,
     has_deployment,
-    owner_of_unseen,
 )
 from together_operator.domain.deployment.status import (
     DEPLOY,
@@ -24,8 +23,8 @@ from together_operator.domain.deployment.status import (
     with_deployment,
 )
 from together_operator.domain.deployment.target import Target, wanted_target
+from together_operator.domain.deployment.unseen import why_unseen
 from together_operator.domain.outcome import After
-from together_operator.domain.plan import other_key_words
 
 
 def foreign_model(o: Observed, now: datetime) -> DeploymentPlan | None:
@@ -55,13 +54,10 @@ def _unknown_model(o: Observed, now: datetime, name: str) -> DeploymentPlan | No
     return failed(o, now, stalled(MODEL, Reason.MODEL_NOT_FOUND, message))
 
 
-def key_of_another_project(o: Observed, now: datetime) -> DeploymentPlan | None:
-    """The row for an endpoint that only another project's key could see: it is not gone."""
-    owner = owner_of_unseen(o)
-    if not owner or o.md.status.endpoint is None:
-        return None
-    message = other_key_words(f"Endpoint {o.md.status.endpoint.name}", owner, o.project)
-    return failed(o, now, stalled(DEPLOY, Reason.KEY_OF_ANOTHER_PROJECT, message))
+def unseen(o: Observed, now: datetime) -> DeploymentPlan | None:
+    """The row for an endpoint that only another key, or another API, could see: it is not gone."""
+    why = why_unseen(o)
+    return failed(o, now, stalled(DEPLOY, *why)) if why is not None else None
 
 
 def _foreign(o: Observed, now: datetime, what: str, owner: str) -> DeploymentPlan:

@@ -31,7 +31,6 @@ from together_operator.domain.plan import (
     is_retried,
     is_unseen,
     is_untouched,
-    unseen_owner,
 )
 from together_operator.domain.together import (
     Config,
@@ -304,19 +303,6 @@ def is_our_endpoint(o: Observed) -> bool:
         return False
     made = (was_made_by(o.md, o.process.cluster_id, d) for d in o.deployments)
     return is_known_endpoint(o) or o.is_ours(o.intent(ENDPOINT_INTENT)) or any(made)
-
-
-def owner_of_unseen(o: Observed) -> str:
-    """Slug of the project that the endpoint in status is in, where the API key can't see it.
-
-    In v1, which answers with a placeholder, a name says nothing of the project.
-    """
-    record = o.md.status.endpoint
-    if record is None or (o.endpoint is not None and not o.endpoint.placeholder):
-        return ""
-    if record.project:
-        return record.project if o.project and record.project != o.project else ""
-    return unseen_owner(record.name, o.project) if o.endpoint is None else ""
 
 
 def has_endpoint(md: ModelDeployment) -> bool:
