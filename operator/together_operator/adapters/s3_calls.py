@@ -36,6 +36,7 @@ from together_operator.archive.s3_guard import StrangeAnswer
 from together_operator.domain import errors
 from together_operator.domain.addresses import AddressPolicy
 from together_operator.domain.conditions import Reason
+from together_operator.domain.s3_refusals import Refusal, refusal_of
 from together_operator.domain.source import SourceFacts
 from together_operator.ports import Credentials
 
@@ -46,42 +47,6 @@ if TYPE_CHECKING:
 MAX_URL_SECONDS = 7 * 24 * 3600
 """SigV4's own limit for a presigned URL."""
 
-_NOT_FOUND = frozenset({"404", "NoSuchBucket", "NoSuchKey", "NoSuchVersion", "NotFound"})
-_UNAUTHORIZED = frozenset(
-    {
-        "401",
-        "ExpiredToken",
-        "ExpiredTokenException",
-        "InvalidAccessKeyId",
-        "InvalidIdentityToken",
-        "InvalidToken",
-        "TokenRefreshRequired",
-        "Unauthorized",
-        "UnauthorizedAccess",
-    }
-)
-_FORBIDDEN = frozenset(
-    {
-        "403",
-        "AccessDenied",
-        "AccountProblem",
-        "AllAccessDisabled",
-        "Forbidden",
-        "InvalidObjectState",
-        "SignatureDoesNotMatch",
-    }
-)
-_SLOW_DOWN = frozenset(
-    {
-        "429",
-        "BandwidthLimitExceeded",
-        "RequestLimitExceeded",
-        "SlowDown",
-        "Throttling",
-        "ThrottlingException",
-        "TooManyRequests",
-    }
-)
 _NO_IDENTITY = (
     CredentialRetrievalError,
     InvalidConfigError,
@@ -91,6 +56,14 @@ _NO_IDENTITY = (
     TokenRetrievalError,
     UnauthorizedSSOTokenError,
 )
+_ERRORS: dict[Refusal, type[errors.RemoteError]] = {
+    Refusal.SLOW_DOWN: errors.RateLimited,
+    Refusal.UNAVAILABLE: errors.Unavailable,
+    Refusal.NO_BUCKET: errors.NotFound,
+    Refusal.NOT_FOUND: errors.NotFound,
+    Refusal.UNAUTHORIZED: errors.Unauthorized,
+    Refusal.FORBIDDEN: errors.Forbidden,
+}
 _WORD = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
@@ -317,19 +290,10 @@ def _refusal(error: ClientError, uri: str) -> errors.RemoteError:
     said, status = str(error.response.get("Error", {}).get("Code", "")), _status(error)
     code = said if _WORD.fullmatch(said) else f"HTTP status {status}"
     message = f"{uri}: {code}"
-    if code in _SLOW_DOWN or status == 429:
-        return errors.RateLimited(message, status=status)
-    if code in _NOT_FOUND:
-        return errors.NotFound(message, status=status)
-    if code in _UNAUTHORIZED or status == 401:
-        return errors.Unauthorized(message, status=status)
-    if code in _FORBIDDEN or status == 403:
-        return errors.Forbidden(message, status=status)
-    if status >= 500 or code == "RequestTimeout":
-        return errors.Unavailable(message, status=status)
-    if code in {"AuthorizationHeaderMalformed", "PermanentRedirect", "301"}:
+    refusal = refusal_of(said, status)
+    if refusal is Refusal.ELSEWHERE:
         message = f"{message}; the bucket is in another region than the one that is given"
-    return errors.Rejected(message, status=status)
+    return _ERRORS.get(refusal, errors.Rejected)(message, status=status)
 
 
 def _status(error: ClientError) -> int:

@@ -35,38 +35,15 @@ from together_operator.archive.errors import (
     UploadGoneError,
 )
 from together_operator.archive.s3_guard import guard
+from together_operator.domain.s3_refusals import Refusal, refusal_of
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 T = TypeVar("T")
 
-_FORBIDDEN = frozenset(
-    {
-        "403",
-        "401",
-        "AccessDenied",
-        "AllAccessDisabled",
-        "ExpiredToken",
-        "InvalidAccessKeyId",
-        "InvalidToken",
-        "SignatureDoesNotMatch",
-        "AccountProblem",
-    }
-)
-_NO_SUCH_BUCKET = frozenset({"NoSuchBucket", "InvalidBucketName", "PermanentRedirect"})
 # A range that the listing promised: where If-Match is ignored, this is how a change shows.
-_GONE = frozenset(
-    {
-        "404",
-        "NoSuchKey",
-        "NoSuchVersion",
-        "412",
-        "PreconditionFailed",
-        "InvalidRange",
-        "InvalidArgument",
-    }
-)
+_CHANGED = frozenset({"412", "InvalidArgument", "InvalidRange", "PreconditionFailed"})
 _CODE = re.compile(r"[A-Za-z0-9._-]{1,64}\Z")
 
 
@@ -174,29 +151,22 @@ def translate(error: Exception, doing: str, *, source: bool) -> ArchiveError:
     raise error
 
 
-_BUSY = {"SlowDown", "RequestTimeout", "Throttling", "TooManyRequests"}
-
-
-def _is_busy(status: int) -> bool:
-    return status >= 500 or status in (408, 429)
-
-
 def _translate_response(code: str, error: ClientError, doing: str, *, source: bool) -> ArchiveError:
-    status = error_status(error)
-    if code in _FORBIDDEN or status in (401, 403):
-        return PermissionRefused(f"{doing}: {code}; check the credentials and their policy")
+    refused = SourceUnacceptable if source else DestinationUnwritable
     if code == "NoSuchUpload":
         return UploadGoneError(f"{doing}: somebody else ended this upload; run again")
-    if code in _NO_SUCH_BUCKET:
-        kind = SourceUnacceptable if source else DestinationUnwritable
-        return kind(f"{doing}: {code}; check the bucket's name and its region")
-    if code in _GONE and source:
+    match refusal_of(code, error_status(error)):
+        case Refusal.UNAUTHORIZED | Refusal.FORBIDDEN:
+            return PermissionRefused(f"{doing}: {code}; check the credentials and their policy")
+        case Refusal.NO_BUCKET | Refusal.ELSEWHERE:
+            return refused(f"{doing}: {code}; check the bucket's name and its region")
+        case Refusal.SLOW_DOWN | Refusal.UNAVAILABLE:
+            return TemporaryFailure(f"{doing}: {code}; the store is busy, run again")
+        case Refusal.NOT_FOUND if source:
+            return SourceChanged(f"{doing}: {code}; the object changed or is gone, run again")
+    if source and code in _CHANGED:
         return SourceChanged(f"{doing}: {code}; the object changed or is gone, run again")
-    if _is_busy(status) or code in _BUSY:
-        return TemporaryFailure(f"{doing}: {code}; the store is busy, run again")
-    if source:
-        return SourceUnacceptable(f"{doing}: {code}")
-    return DestinationUnwritable(f"{doing}: {code}")
+    return refused(f"{doing}: {code}")
 
 
 def call(operation: Callable[[], T], doing: str, *, source: bool = False) -> T:
@@ -223,7 +193,7 @@ def read_first_byte(url: str, uri: str) -> None:
         raise TemporaryFailure(
             f"{uri}: reading it back failed ({type(error).__name__}); run again"
         ) from None
-    if _is_busy(answer.status_code):
+    if refusal_of("", answer.status_code) in {Refusal.SLOW_DOWN, Refusal.UNAVAILABLE}:
         raise TemporaryFailure(
             f"{uri}: reading it back failed ({answer.status_code}); the store is busy, run again"
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,7 @@ from together_operator.commands.cluster import (
     where_options,
 )
 from together_operator.commands.output import coloured, document, literal, output_option, table
-from together_operator.domain.errors import OperatorError
+from together_operator.domain.errors import OperatorError, RateLimited, Unavailable
 from together_operator.domain.text import human_duration
 
 if TYPE_CHECKING:
@@ -74,11 +74,28 @@ async def _watch(where: Where, everywhere: bool) -> None:
 
     async with connected(where) as cluster:
         with Live(auto_refresh=False) as live:
-            while True:
-                bodies = await _all(cluster, everywhere)
-                now = datetime.now(UTC)
-                live.update(_table([line(body, now) for body in bodies]), refresh=True)
+            async for shown in tables(lambda: _all(cluster, everywhere)):
+                live.update(shown, refresh=True)
                 await asyncio.sleep(SECONDS)
+
+
+async def tables(look: Callable[[], Awaitable[Sequence[Body]]]) -> AsyncIterator[Table]:
+    """The live table as it is now, for ever. While Kubernetes is away it stays, and says so.
+
+    Raises:
+        OperatorError: the first look fails, or a later one in a way that does not pass by itself.
+    """
+    bodies: Sequence[Body] | None = None
+    while True:
+        away = ""
+        try:
+            bodies = await look()
+        except (Unavailable, RateLimited) as error:
+            if bodies is None:
+                raise
+            away = f"{error}; asking again"
+        now = datetime.now(UTC)
+        yield _table([line(body, now) for body in bodies], away)
 
 
 async def _all(cluster: Cluster, everywhere: bool) -> list[Body]:
@@ -121,12 +138,13 @@ def _row(entry: Mapping[str, Any]) -> list[str | Text]:
     ]
 
 
-def _table(entries: Sequence[Mapping[str, Any]]) -> Table:
-    """The live table, where a percentage is a bar."""
+def _table(entries: Sequence[Mapping[str, Any]], away: str) -> Table:
+    """The live table, where a percentage is a bar, and below it why it is an old one."""
     from rich.progress_bar import ProgressBar
     from rich.table import Table
 
-    shown = Table(box=None, pad_edge=False, header_style="bold")
+    shown = Table(box=None, pad_edge=False, header_style="bold", caption_justify="left")
+    shown.caption = literal(away) if away else None
     for column in _COLUMNS:
         shown.add_column(column, justify="right" if column == "$/HOUR" else "left")
     for entry in entries:

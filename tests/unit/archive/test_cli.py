@@ -205,6 +205,16 @@ def test_a_busy_store_is_temporary_also_where_it_has_no_words(status: int) -> No
     assert isinstance(translate(error, "looking for it", source=False), TemporaryFailure)
 
 
+@pytest.mark.parametrize("code", ["ThrottlingException", "RequestLimitExceeded", "BadDigest"])
+@pytest.mark.parametrize("source", [False, True])
+def test_what_another_try_can_mend_is_temporary_whatever_the_status(
+    code: str, source: bool
+) -> None:
+    answer = {"Error": {"Code": code, "Message": ""}, "ResponseMetadata": {"HTTPStatusCode": 400}}
+    error = ClientError(answer, "UploadPart")  # type: ignore[arg-type]
+    assert isinstance(translate(error, "sending it", source=source), TemporaryFailure)
+
+
 def test_a_model_that_together_would_refuse_is_refused_before_anything_is_written(
     model: Path, tmp_path: Path
 ) -> None:
