@@ -231,6 +231,7 @@ async def test_an_endpoint_comes_with_its_deployment(
     )
     ready = await in_state(provider, "READY")
     assert (ready.min_replicas, ready.max_replicas, ready.ready_replicas) == (2, 2, 2)
+    assert ready.scheduled_replicas == 2, "what runs is billed"
     [listed] = await provider.list_endpoints()
     assert listed == await provider.get_endpoint("e")
     assert (listed.bare_name, listed.placeholder) == ("e", False)
@@ -265,6 +266,7 @@ async def test_zero_replicas_stop_it_and_more_start_it_again(
     assert (seen.min_replicas, seen.max_replicas) == (0, 0)
     stopped = await in_state(provider, "STOPPED")
     assert (stopped.max_replicas, stopped.ready_replicas) == (0, 0)
+    assert stopped.scheduled_replicas == 0
     assert (await provider.get_endpoint("e")).traffic == ()
     assert together_sim.state()["dollarsPerHour"] == 0
     await provider.scale_deployment("e", deployment.id, 2, 3)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TypeVar
 
 import httpx
@@ -398,11 +399,8 @@ def _model_of(resource: str) -> str:
 
 
 def _merged(first: Endpoint, second: Endpoint) -> Endpoint:
-    return Endpoint(
-        id=first.id,
-        name=first.name,
-        project_id=first.project_id,
+    return replace(
+        first,
         traffic=first.traffic + second.traffic,
         deployments=first.deployments + second.deployments,
-        known_as=first.known_as,
     )

@@ -44,6 +44,7 @@ _ENDPOINT_STATES = {
     "STOPPED": DeploymentState.STOPPED,
     "ERROR": DeploymentState.FAILED,
 }
+_UP_STATES = frozenset({"STARTING", "STARTED", "STOPPING"})
 STOPPED_STATES = frozenset({"STOPPING", "STOPPED", "ERROR"})
 """States in which nothing is wanted to run."""
 
@@ -228,7 +229,9 @@ def placeholder_endpoint(name: str, owner: Project) -> Endpoint:
 
 
 def deployment(found: DedicatedEndpoint) -> Deployment:
-    """The deployment's half. v1 tells no number of ready replicas: STARTED means all of them."""
+    """The deployment's half. v1 tells no numbers of replicas that are there: STARTED means that all
+    are ready, and what is up, or about to be, is taken to be billed.
+    """
     known_as, name = found.names
     stopped = found.state in {"STOPPING", "STOPPED"}
     return Deployment(
@@ -241,6 +244,7 @@ def deployment(found: DedicatedEndpoint) -> Deployment:
         min_replicas=0 if stopped else found.min_replicas,
         max_replicas=0 if stopped else found.max_replicas,
         ready_replicas=found.min_replicas if found.state == "STARTED" else 0,
+        scheduled_replicas=found.min_replicas if found.state in _UP_STATES else 0,
         created_at=found.created_at,
     )
 
