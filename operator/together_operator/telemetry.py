@@ -162,6 +162,7 @@ class Metrics:
             registry=self.registry,
         )
         self._billed: set[tuple[str, str]] = set()
+        self._reconciled: dict[tuple[str, str], tuple[Counter, Histogram, Histogram]] = {}
 
     def compared(self, left: dict[str, int]) -> None:
         """What is at Together was compared with what objects ask for; orphans by kind."""
@@ -194,6 +195,14 @@ class Metrics:
 
     def reconciled(self, kind: str, outcome: str, seconds: float, waited: float) -> None:
         """One reconcile ended after `seconds`, having waited `waited` seconds for a worker."""
-        self.reconciles.labels(kind, outcome).inc()
-        self.reconcile_seconds.labels(kind).observe(seconds)
-        self.queue_seconds.labels(kind).observe(waited)
+        children = self._reconciled.get((kind, outcome))
+        if children is None:  # to find them by their labels takes longer than all the rest
+            children = self._reconciled[kind, outcome] = (
+                self.reconciles.labels(kind, outcome),
+                self.reconcile_seconds.labels(kind),
+                self.queue_seconds.labels(kind),
+            )
+        number, took, queued = children
+        number.inc()
+        took.observe(seconds)
+        queued.observe(waited)

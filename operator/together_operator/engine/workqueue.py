@@ -115,8 +115,7 @@ class WorkQueue(Generic[K]):
         while True:
             if self._stopped:
                 raise ShutDown
-            for urgency in Urgency:
-                ready = self._ready[urgency]
+            for urgency, ready in enumerate(self._ready):
                 while ready:
                     key, since = ready.popleft()
                     if self._waiting.get(key) != (urgency, since):
