@@ -136,7 +136,14 @@ class Controllers:
             MODEL_DEPLOYMENTS: reconcile_deployment,
         }
         self._model_runner = Runner(
-            CUSTOM_MODELS, reconcile_model, self.models, settings, meter, chance.rng, is_settled
+            CUSTOM_MODELS,
+            reconcile_model,
+            self.models,
+            settings,
+            meter,
+            chance.rng,
+            is_settled,
+            reconcile_model.is_calm,
         )
         self._deployment_runner = Runner(
             MODEL_DEPLOYMENTS,
@@ -146,6 +153,7 @@ class Controllers:
             meter,
             chance.rng,
             is_settled,
+            reconcile_deployment.is_calm,
         )
 
     @property

@@ -189,9 +189,9 @@ class Metrics:
         """One call to Together was answered, or failed with the error named by `code`."""
         self.api_calls.labels(method, resource, code).inc()
 
-    def glanced(self, kind: str) -> None:
-        """A body that was new to this process said that nothing is to do."""
-        self.reconciles.labels(kind, "settled").inc()
+    def glanced(self, kind: str, number: int) -> None:
+        """So many objects were seen to have settled, without a reconcile."""
+        self.reconciles.labels(kind, "settled").inc(number)
 
     def reconciled(self, kind: str, outcome: str, seconds: float, waited: float) -> None:
         """One reconcile ended after `seconds`, having waited `waited` seconds for a worker."""

@@ -220,6 +220,40 @@ async def test_large_pages_are_asked_for(
     assert together_sim.calls("GET /v2/projects/{project}/models") == 3
 
 
+async def test_a_page_that_is_as_it_was_is_not_parsed_again() -> None:
+    pages = {
+        "": {"data": [{"id": f"ml_{n}", "name": f"acme/m{n}"} for n in (1, 2)], "next_cursor": "c"},
+        "c": {"data": [{"id": "ml_3", "name": "acme/m3"}], "next_cursor": None},
+    }
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, json=pages[request.url.params.get("after", "")])
+
+    adapter = answering(handle)
+    first = await adapter.list_models()
+    again = await adapter.list_models()
+    assert [model.id for model in again] == ["ml_1", "ml_2", "ml_3"]
+    assert all(one is other for one, other in zip(first, again, strict=True))
+
+    pages["c"] = {"data": [{"id": "ml_3", "name": "acme/m3", "description": "by hand"}]}
+    changed = await adapter.list_models()
+    assert all(one is other for one, other in zip(first[:2], changed[:2], strict=True))
+    assert [model.description for model in changed] == ["", "", "by hand"]
+
+    pages[""] = {"data": [{"id": "ml_2", "name": "acme/m2"}], "next_cursor": ""}
+    assert [model.id for model in await adapter.list_models()] == ["ml_2"]
+    assert [endpoint.id for endpoint in await adapter.list_endpoints()] == ["ml_2"]
+
+
+async def test_a_page_that_can_t_be_understood_is_not_remembered() -> None:
+    answers = [{"data": [{"name": "acme/m"}]}, {"data": [{"name": "acme/m"}]}, {"data": []}]
+    adapter = answering(always(lambda: httpx.Response(200, json=answers.pop(0))))
+    for _ in range(2):
+        with pytest.raises(errors.Unavailable, match="id is missing"):
+            await adapter.list_models()
+    assert await adapter.list_models() == []
+
+
 async def test_an_endless_answer_is_cut_off() -> None:
     adapter = answering(always(lambda: httpx.Response(200, content=b" " * (33 * 1024 * 1024))))
     with pytest.raises(errors.Unavailable):

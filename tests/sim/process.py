@@ -46,7 +46,7 @@ OPERATOR_KEY = "key-of-the-operator"
 class NoMeter:
     """Measures nothing."""
 
-    def glanced(self, kind: str) -> None:
+    def glanced(self, kind: str, number: int) -> None:
         """Nothing."""
 
     def reconciled(self, kind: str, outcome: str, seconds: float, waited: float) -> None:

@@ -9,14 +9,15 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import Any, TypeVar
 
 import aiohttp
 from kubernetes.aio import client
 from kubernetes.aio.client.exceptions import ApiException
-from pydantic import SecretStr
+from pydantic import BaseModel, Field, SecretStr
+from pydantic_core import from_json
 
 from together_operator.adapters.core_v1 import CoreV1
 from together_operator.adapters.rest import JSON, KubeRest
@@ -24,6 +25,8 @@ from together_operator.api.v1alpha1 import GROUP, VERSION
 from together_operator.domain import errors
 from together_operator.domain.deployment.observed import PublishedMap
 from together_operator.engine.store import Body, Key, key_of
+
+T = TypeVar("T")
 
 PAGE = 500
 """Objects in one answer to a list."""
@@ -74,6 +77,41 @@ def _message(error: ApiException) -> str:
     return str(message or error.reason or "no reason given")[:500]
 
 
+class _Identity(BaseModel):
+    namespace: str
+    name: str
+    version: int = Field(alias="resourceVersion")
+
+
+class _Entry(BaseModel):
+    metadata: _Identity
+
+
+class _Remainder(BaseModel):
+    token: str | None = Field(default=None, alias="continue")
+
+
+class _Roll(BaseModel):
+    """A list of PartialObjectMetadata; the API server writes an empty one as null.
+
+    Half of what `from_json` takes: managedFields, nearly all there is, become no dictionaries.
+    """
+
+    items: list[_Entry] | None
+    metadata: _Remainder
+
+
+def _versions(answer: bytes) -> tuple[Iterable[tuple[Key, int]], str | None]:
+    roll = _Roll.model_validate_json(answer)
+    there = (entry.metadata for entry in roll.items or ())
+    return [(Key(m.namespace, m.name), m.version) for m in there], roll.metadata.token or None
+
+
+def _bodies(answer: bytes) -> tuple[Iterable[Body], str | None]:
+    page = from_json(answer)
+    return page["items"], page["metadata"].get("continue") or None
+
+
 class KubeObjects:
     """`Objects` of one kind of ours, in `namespaces` or, without any, in all of them."""
 
@@ -93,40 +131,38 @@ class KubeObjects:
 
     async def bodies(self) -> AsyncIterator[Body]:
         """Each live object in all namespaces, read in pages."""
-        async for body in self._in(None):
-            yield body
+        async for page in self._pages((), JSON, _bodies):
+            for body in page:
+                yield body
 
     async def list(self) -> Sequence[Body]:
         """All objects of the namespaces that are served."""
-        return [body async for body in self._served()]
+        pages = self._pages(self._namespaces, JSON, _bodies)
+        return [body async for page in pages for body in page]
 
     async def versions(self) -> Mapping[Key, int]:
         """The resourceVersion of each object of the namespaces that are served."""
-        found = self._served(METADATA)
-        return {key_of(body): int(body["metadata"]["resourceVersion"]) async for body in found}
+        pages = self._pages(self._namespaces, METADATA, _versions)
+        return {key: version async for page in pages for key, version in page}
 
-    async def _served(self, accept: str = JSON) -> AsyncIterator[Body]:
-        for namespace in self._namespaces or (None,):
-            async for body in self._in(namespace, accept):
-                yield body
-
-    async def _in(self, namespace: str | None, accept: str = JSON) -> AsyncIterator[Body]:
-        """Each live object of one namespace or, without one, of all, read in pages."""
-        names = {"plural": self._plural}
-        path = _EVERYWHERE
-        if namespace is not None:
-            path, names = _NAMESPACED, {**names, "namespace": namespace}
-        query = {"limit": str(PAGE)}
-        while True:
-            with translated():
-                page = await self._rest.ask("GET", path, names, query=query, accept=accept)
-            # The API server writes an empty list of PartialObjectMetadata as null.
-            for body in page["items"] or ():
-                yield body
-            token = page["metadata"].get("continue")
-            if not token:
-                return
-            query = {"limit": str(PAGE), "continue": token}
+    async def _pages(
+        self,
+        namespaces: Sequence[str],
+        accept: str,
+        decode: Callable[[bytes], tuple[Iterable[T], str | None]],
+    ) -> AsyncIterator[Iterable[T]]:
+        """What `decode` finds in each page of the namespaces or, without any, of all."""
+        for namespace in namespaces or (None,):
+            path, names = _EVERYWHERE, {"plural": self._plural}
+            if namespace is not None:
+                path, names = _NAMESPACED, {**names, "namespace": namespace}
+            token: str | None = ""
+            while token is not None:
+                query = {"limit": str(PAGE), **({"continue": token} if token else {})}
+                with translated():
+                    answer = await self._rest.content(path, names, query=query, accept=accept)
+                    found, token = decode(answer)
+                yield found
 
     def _names(self, key: Key) -> dict[str, str]:
         return {"plural": self._plural, "namespace": key.namespace, "name": key.name}

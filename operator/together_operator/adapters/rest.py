@@ -45,8 +45,14 @@ class KubeRest:
         """The JSON of a successful answer. `names` fill the path, each quoted; a PATCH merges."""
         return from_json(await self._send(method, path, names, query, body, accept))
 
+    async def content(
+        self, path: str, names: Mapping[str, str], *, query: Mapping[str, str], accept: str
+    ) -> bytes:
+        """What a successful GET answers, as it is."""
+        return await self._send("GET", path, names, query, None, accept)
+
     async def text(self, path: str, names: Mapping[str, str], *, query: Mapping[str, str]) -> str:
-        """What a successful GET answers, as it is: a log."""
+        """What a successful GET answers, read as text: a log."""
         answer = await self._send("GET", path, names, query, None, "*/*")
         return answer.decode(errors="replace")
 

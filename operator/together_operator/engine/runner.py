@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -38,8 +38,8 @@ class Meter(Protocol):
     def reconciled(self, kind: str, outcome: str, seconds: float, waited: float) -> None:
         """One reconcile ended after `seconds`, having waited `waited` seconds for a worker."""
 
-    def glanced(self, kind: str) -> None:
-        """A body that was new to this process said that nothing is to do."""
+    def glanced(self, kind: str, number: int) -> None:
+        """So many objects were seen to have settled, without a reconcile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +63,7 @@ class Runner:
         store: newest bodies; `observed` feeds it.
         rng: spreads resyncs over their period.
         is_settled: true for a body that says itself that nothing is to do before the next resync.
+        is_calm: true for a key of which is known already that a look would change nothing.
     """
 
     def __init__(
@@ -74,15 +75,17 @@ class Runner:
         meter: Meter,
         rng: random.Random,
         is_settled: Callable[[Body], bool] = lambda _: False,
+        is_calm: Callable[[Key], bool] = lambda _: False,
     ) -> None:
         self.kind = kind
         self.store = store
-        self.queue: WorkQueue[Key] = WorkQueue()
+        self.queue: WorkQueue[Key] = WorkQueue(sift=self._sift)
         self._reconcile = reconcile
         self._settings = settings
         self._meter = meter
         self._rng = rng
         self._is_settled = is_settled
+        self._is_calm = is_calm
         self._crashes: dict[Key, int] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._held: dict[Key, float] = {}
@@ -105,7 +108,7 @@ class Runner:
         if not self.store.observe(body):
             return False
         if is_new and self._is_settled(body):
-            self._meter.glanced(self.kind)
+            self._meter.glanced(self.kind, 1)
             self.queue.add_after(key, self._seconds_to_round(LATEST * self._rng.random()))
             return True
         self.queue.add(key, Urgency.CHANGED if _is_begun(body) else Urgency.NEW)
@@ -165,6 +168,26 @@ class Runner:
             self._schedule(key, outcome)
             name = type(outcome).__name__.lower() if outcome is not None else "crashed"
             self._meter.reconciled(self.kind, name, loop.time() - started, waited)
+
+    def _sift(self, keys: Sequence[Key]) -> list[Key]:
+        """Those that a worker has to look at; the others' turn comes again.
+
+        A worker's turn costs several times what it takes to see that there is nothing to do.
+        """
+        busy = []
+        for key in keys:
+            try:
+                is_calm = self._is_calm(key)
+            except Exception:  # a bug in one object's way must not end the timer for all
+                log.exception("reconcile crashed", kind=self.kind, object=str(key))
+                is_calm = False
+            if is_calm:
+                self._schedule(key, Done())
+            else:
+                busy.append(key)
+        if len(busy) < len(keys):
+            self._meter.glanced(self.kind, len(keys) - len(busy))
+        return busy
 
     def _seconds_to_round(self, periods: float) -> float:
         """Seconds until the last round that is at most so many resync periods away."""

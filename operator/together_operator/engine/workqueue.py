@@ -10,7 +10,7 @@ import asyncio
 import heapq
 import itertools
 from collections import deque
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from enum import IntEnum
 from typing import Generic, TypeVar
 
@@ -40,9 +40,15 @@ class WorkQueue(Generic[K]):
 
     Args:
         clock: monotonic seconds, the event loop's own by default.
+        sift: of keys whose time has come, says which need a worker; the others are its own.
     """
 
-    def __init__(self, clock: Callable[[], float] | None = None) -> None:
+    def __init__(
+        self,
+        clock: Callable[[], float] | None = None,
+        sift: Callable[[Sequence[K]], Iterable[K]] = lambda keys: keys,
+    ) -> None:
+        self._sift = sift
         self._clock = clock or (lambda: asyncio.get_running_loop().time())
         self._ready: tuple[deque[tuple[K, float]], ...] = tuple(deque() for _ in Urgency)
         self._waiting: dict[K, tuple[Urgency, float]] = {}
@@ -172,8 +178,12 @@ class WorkQueue(Generic[K]):
     def _ring(self) -> None:
         self._timer = None
         now = self._clock()
+        keys = []
         while self._heap and self._heap[0][0] <= now:
             due, _, key = heapq.heappop(self._heap)
             if self._due.get(key) == due:
-                self.add(key, Urgency.PERIODIC)
+                del self._due[key]
+                keys.append(key)
+        for key in self._sift(keys):
+            self.add(key, Urgency.PERIODIC)
         self._arm()

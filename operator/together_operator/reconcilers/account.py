@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,6 +21,9 @@ from together_operator.domain.together import (
 )
 from together_operator.ports import ModelProvider, Priority, Secrets
 from together_operator.reconcilers.listing import Listing
+
+Place = tuple[str, SecretKeyRef | None]
+"""What names the key of an object: its namespace, and the Secret that it refers to there."""
 
 UNUSED_SECONDS = 3600.0
 """After which an account is forgotten with its lists, as that of a key that was replaced."""
@@ -121,8 +123,9 @@ class Accounts:
         self._connect = connect
         self._secrets = secrets
         self._clock = clock
-        self._accounts: dict[str, Account] = {}
-        self._used: dict[str, float] = {}
+        self._accounts: dict[SecretStr, Account] = {}
+        self._used: dict[SecretStr, float] = {}
+        self._recent: dict[Place, tuple[float, Account]] = {}
 
     @property
     def has_own_key(self) -> bool:
@@ -136,22 +139,30 @@ class Accounts:
             SecretUnavailable: the Secret or its key is missing or empty.
             Unauthorized: neither the object nor the operator has a key, or its file has none.
         """
+        began = self._clock()
         if reference is not None:
-            return self._account(await read_key(self._secrets, namespace, reference))
-        if self._own_key is None:
+            account = self._account(await read_key(self._secrets, namespace, reference))
+        elif self._own_key is None:
             raise Unauthorized(
                 "No Together API key: set spec.apiKeySecretRef, or TOGETHER_API_KEY of the operator"
             )
-        return self._account(self._own_key())
+        else:
+            account = self._account(self._own_key())
+        self._recent[_place(namespace, reference)] = began, account
+        return account
+
+    def recent(self, place: Place, seconds: float) -> Account | None:
+        """The account that `of` gave for a place, if it last did at most `seconds` ago."""
+        read, account = self._recent.get(_place(*place), (0.0, None))
+        return account if account is not None and self._clock() - read <= seconds else None
 
     def _account(self, key: SecretStr) -> Account:
-        digest = hashlib.sha256(key.get_secret_value().encode()).hexdigest()
-        account = self._accounts.get(digest)
-        self._used[digest] = self._clock()
+        account = self._accounts.get(key)
+        self._used[key] = self._clock()
         if account is None:
             self._forget_unused()
             provider = self._connect(key)
-            account = self._accounts[digest] = Account(
+            account = self._accounts[key] = Account(
                 provider=provider,
                 models=Listing(provider.list_models, _bare_name, self._clock),
                 imports=Listing(provider.list_imports, _model_id, self._clock),
@@ -162,8 +173,9 @@ class Accounts:
 
     def _forget_unused(self) -> None:
         earliest = self._clock() - UNUSED_SECONDS
-        for digest in [d for d, used in self._used.items() if used < earliest]:
-            del self._used[digest], self._accounts[digest]
+        for key in [key for key, used in self._used.items() if used < earliest]:
+            del self._used[key], self._accounts[key]
+        self._recent = {p: found for p, found in self._recent.items() if found[0] >= earliest}
 
 
 async def read_key(secrets: Secrets, namespace: str, reference: SecretKeyRef) -> SecretStr:
@@ -186,6 +198,11 @@ async def read_key(secrets: Secrets, namespace: str, reference: SecretKeyRef) ->
         problem = "the value has characters that no token or URL has"
         raise SecretUnavailable(reference.name, reference.key, problem)
     return SecretStr(stripped)
+
+
+def _place(namespace: str, reference: SecretKeyRef | None) -> Place:
+    """The operator's own key is the same in all namespaces."""
+    return ("" if reference is None else namespace), reference
 
 
 def _bare_name(item: Model | Endpoint) -> str:

@@ -30,8 +30,10 @@ from together_operator.domain.together import Import, Model, Revision
 from together_operator.engine.store import Body, Key, Store
 from together_operator.ports import Objects, Priority
 from together_operator.reconcilers.account import Account
+from together_operator.reconcilers.calm import Calm, Still, calm_age
 from together_operator.reconcilers.claims import Claims
-from together_operator.reconcilers.driver import Fold, Reconciler, Result, Still, World
+from together_operator.reconcilers.driver import Fold, Reconciler, Result, World
+from together_operator.reconcilers.listing import Listing
 from together_operator.reconcilers.sources import Outside, Sources
 
 log = structlog.get_logger(__name__)
@@ -62,7 +64,8 @@ class CustomModelReconciler(Reconciler[CustomModel, Status, Observed, actions.Ac
         outside: Outside,
         users: Callable[[Key, str | None], Iterable[str]],
     ) -> None:
-        super().__init__(world, objects, store)
+        calm = Calm(world.process, store, outside.accounts, _models)
+        super().__init__(world, objects, store, calm)
         self._outside = outside
         self._sources = Sources(world, outside, store.__len__)
         self._users = users
@@ -180,7 +183,7 @@ class CustomModelReconciler(Reconciler[CustomModel, Status, Observed, actions.Ac
     async def _model(self, cm: CustomModel, account: Account) -> Model | None:
         """By the id that status has, else by name."""
         settled, models = observed.is_settled(cm), account.models
-        age = self.world.calm_age(models) if settled else models.age(FRESH_SECONDS)
+        age = calm_age(models, self.world.process) if settled else models.age(FRESH_SECONDS)
         priority = Priority.POLLING if settled else Priority.INTERACTIVE
         known = cm.status.model.id if cm.status.model is not None else None
         # An announced import says nothing about the record: only a name is looked for now.
@@ -257,23 +260,15 @@ class CustomModelReconciler(Reconciler[CustomModel, Status, Observed, actions.Ac
         name = job_name(cm, self.world.process.cluster_id, attempt)
         return await self._outside.jobs.find(cm.metadata.namespace, cm.metadata.uid, name)
 
-    def still(self, observed: Observed) -> Still | None:
+    def still(self, observed: Observed) -> Still[Model] | None:
         """By the model's record in the list, and by whether the source is due."""
         cm, model = observed.cm, observed.model
         if model is None:
             return None
-        # Thousands of objects have one of these: no body is kept in it.
         place, uid = (cm.metadata.namespace, cm.spec.api_key_secret_ref), cm.metadata.uid
-        model_id, known, has_turns = model.id, hash(model), may_change(cm.spec)
-
-        async def is_still() -> bool:
-            if has_turns and self._sources.is_turn_of(uid):
-                return False
-            models = (account := await self._outside.accounts.of(*place)).models
-            age = self.world.calm_age(models)
-            return hash((await models.read(account.clock() - age)).get(model_id)) == known
-
-        return is_still
+        if may_change(cm.spec):
+            return Still(place, model, lambda: not self._sources.is_turn_of(uid))
+        return Still(place, model)
 
     # Acting.
 
@@ -392,6 +387,10 @@ class CustomModelReconciler(Reconciler[CustomModel, Status, Observed, actions.Ac
     def _followed(self, fold: Fold[Status], seen: Observed, now: datetime) -> ActionResult:
         """A create's result with what follows from it: `seen` is all there is of what is new."""
         return Result(fold, self.decide(seen.with_status(fold(seen.cm.status)), now))
+
+
+def _models(account: Account) -> Listing[Model]:
+    return account.models
 
 
 def _age(item: Import | Revision) -> datetime:

@@ -43,13 +43,15 @@ from together_operator.domain.together import Deployment, Endpoint, NewDeploymen
 from together_operator.engine.store import Body, Key, Store
 from together_operator.ports import ConfigMaps, Objects, Priority
 from together_operator.reconcilers.account import Account, Accounts
+from together_operator.reconcilers.calm import Calm, Still, calm_age
 from together_operator.reconcilers.claims import Claims
 from together_operator.reconcilers.deployment_actions import (
     ActionResult,
     DeploymentActions,
     account_of,
 )
-from together_operator.reconcilers.driver import Reconciler, Still, World
+from together_operator.reconcilers.driver import Reconciler, World
+from together_operator.reconcilers.listing import Listing
 from together_operator.reconcilers.spending import Spending
 
 Status = ModelDeploymentStatus
@@ -78,7 +80,7 @@ class DeploymentReconciler(Reconciler[ModelDeployment, Status, Observed, actions
         config_maps: ConfigMaps,
         models: Store,
     ) -> None:
-        super().__init__(world, objects, store)
+        super().__init__(world, objects, store, Calm(world.process, store, accounts, _endpoints))
         self._models = models
         self._config_maps = config_maps
         self._actions = DeploymentActions(world.ledger, objects, accounts, config_maps)
@@ -138,7 +140,7 @@ class DeploymentReconciler(Reconciler[ModelDeployment, Status, Observed, actions
         """The pure decision about an error."""
         return clocked.failing(observed, now, error)
 
-    def still(self, observed: Observed) -> Still | None:
+    def still(self, observed: Observed) -> Still[Endpoint] | None:
         """By the endpoint's record in the list and the CustomModel's version, where nothing else
         was looked at and time alone changes nothing."""
         md, endpoint, model = observed.md, observed.endpoint, observed.model
@@ -147,18 +149,8 @@ class DeploymentReconciler(Reconciler[ModelDeployment, Status, Observed, actions
             return None
         if not target.is_calm(observed):
             return None
-        place, endpoint_id, known = account_of(md), endpoint.id, hash(endpoint)
-        version = int(model.metadata.resource_version)
-        key = Key.of(model.metadata)
-
-        async def is_still() -> bool:
-            if self._models.version(key) != version:
-                return False
-            endpoints = (account := await self._accounts.of(*place)).endpoints
-            age = self.world.calm_age(endpoints)
-            return hash((await endpoints.read(account.clock() - age)).get(endpoint_id)) == known
-
-        return is_still
+        key, version = Key.of(model.metadata), int(model.metadata.resource_version)
+        return Still(account_of(md), endpoint, lambda: self._models.version(key) == version)
 
     # Looking.
 
@@ -258,7 +250,7 @@ class DeploymentReconciler(Reconciler[ModelDeployment, Status, Observed, actions
         """The endpoint by the id that status has, else by name; and, should the one with that id
         be another object's, that one's name."""
         calm, endpoints = observed.is_settled(md), account.endpoints
-        age = self.world.calm_age(endpoints) if calm else endpoints.age(FRESH_SECONDS)
+        age = calm_age(endpoints, self.world.process) if calm else endpoints.age(FRESH_SECONDS)
         # What an intent announces is looked for now: a list from before the end of the settle
         # window proves nothing.
         since = account.clock() - (age if md.status.intent is None else 0.0)
@@ -394,6 +386,10 @@ class DeploymentReconciler(Reconciler[ModelDeployment, Status, Observed, actions
     async def act(self, resource: ModelDeployment, action: actions.Action) -> ActionResult | None:
         """Do one thing outside."""
         return await self._actions.do(resource, action)
+
+
+def _endpoints(account: Account) -> Listing[Endpoint]:
+    return account.endpoints
 
 
 async def _refusal(account: Account, endpoint: Endpoint, new: NewDeployment) -> str:

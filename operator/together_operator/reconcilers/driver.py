@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Generic, TypeVar
@@ -33,8 +33,8 @@ from together_operator.domain.plan import (
 from together_operator.engine.store import Body, Key, Store, key_of
 from together_operator.ports import Events, Gate, Objects
 from together_operator.reconcilers.attendance import NotAllKnown
+from together_operator.reconcilers.calm import Calm, Still
 from together_operator.reconcilers.ledger import Ledger
-from together_operator.reconcilers.listing import Listing
 from together_operator.tracing import span
 
 log = structlog.get_logger(__name__)
@@ -46,9 +46,6 @@ A = TypeVar("A")
 
 Fold = Callable[[S], S]
 """How an action's result goes into a status, whatever that says by now."""
-
-Still = Callable[[], Awaitable[bool]]
-"""Whether what a decision rested on is as it was. Raises what looking raises."""
 
 RECORD_TRIES = 3
 SOON_REFUSED = 5
@@ -91,20 +88,23 @@ class World:
     now: Callable[[], datetime]
     rng: random.Random
 
-    def calm_age(self, listing: Listing[Any]) -> float:
-        """How old a list may be, in seconds, that tells whether a settled object is as it was."""
-        return listing.age(self.process.poll * 6, calm=self.process.calm)
-
 
 class Reconciler(ABC, Generic[R, S, Seen, A]):
-    """One kind's reconcile. A subclass says how to look, decide and act."""
+    """One kind's reconcile. A subclass says how to look, decide and act.
 
-    def __init__(self, world: World, objects: Objects, store: Store) -> None:
+    Args:
+        calm: remembers what decisions rested on, so that they need not be made again; None: they
+            are.
+    """
+
+    def __init__(
+        self, world: World, objects: Objects, store: Store, calm: Calm[Any] | None = None
+    ) -> None:
         self.world = world
         self.objects = objects
         self.store = store
         self._count = 0
-        self._calm: dict[Key, tuple[int, Still]] = {}
+        self._calm = calm
         self._written: dict[Key, tuple[str, datetime]] = {}
         self._conflicts: dict[Key, int] = {}
         self._unseen: dict[Key, int] = {}
@@ -152,7 +152,7 @@ class Reconciler(ABC, Generic[R, S, Seen, A]):
     async def act(self, resource: R, action: A) -> Result[S, A] | None:
         """Do one thing outside; None: it has no result to store."""
 
-    def still(self, observed: Seen) -> Still | None:
+    def still(self, observed: Seen) -> Still[Any] | None:
         """How to see that a settled object needs no other decision; None: by deciding again."""
         del observed
         return None
@@ -161,16 +161,21 @@ class Reconciler(ABC, Generic[R, S, Seen, A]):
 
     async def __call__(self, key: Key) -> Outcome:
         """Bring one object a step further; one that is gone is forgotten."""
-        if await self._is_still_calm(key):
+        if self._calm is not None and await self._calm.is_seen(key):
             return Done()
         outcome = await self._reconcile_and_tell(key)
         if isinstance(outcome, Gone):
             self.forget(key)
         return outcome
 
+    def is_calm(self, key: Key) -> bool:
+        """Whether it is known already that a look at the object would change nothing."""
+        return self._calm is not None and self._calm.is_known(key)
+
     def forget(self, key: Key) -> None:
         """The object is gone, whoever let it go: nothing is kept of it."""
-        self._calm.pop(key, None)
+        if self._calm is not None:
+            self._calm.drop(key)
         self._written.pop(key, None)
         self._conflicts.pop(key, None)
         self._unseen.pop(key, None)
@@ -238,26 +243,10 @@ class Reconciler(ABC, Generic[R, S, Seen, A]):
         self._unseen.pop(key, None)
         plan = self.decide(observed, now)
         outcome = await self._carry_out(key, body, resource, plan)
-        if plan.action is None and self.is_settled(resource) and isinstance(outcome, Done):
-            still, version = self.still(observed), int(_version(body))
-            if still is not None and self.store.version(key) == version:
-                self._calm[key] = version, still
+        if self._calm is not None and plan.action is None and isinstance(outcome, Done):
+            still = self.still(observed) if self.is_settled(resource) else None
+            self._calm.keep(key, int(_version(body)), still)
         return outcome
-
-    async def _is_still_calm(self, key: Key) -> bool:
-        """True when neither the object nor what its last decision rested on has changed since."""
-        version, still = self._calm.get(key, (0, None))
-        if still is None:
-            return False
-        if self.store.version(key) == version:
-            try:
-                if await still():
-                    return True
-            except OperatorError as error:
-                # The look that follows meets it, too, and says what it means for the object.
-                log.debug("cannot compare", object=str(key), error=str(error))
-        self._calm.pop(key, None)
-        return False
 
     async def _carry_out(self, key: Key, body: Body, resource: R, plan: Plan[S, A]) -> Outcome:
         changed = plan.status != self.status_of(resource)

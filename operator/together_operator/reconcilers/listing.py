@@ -108,11 +108,17 @@ class Listing(Generic[T]):
             return min(calm, max(least, CALM_REST * self._took))
         return max(least, min(REST * self._took, LONGEST_REST))
 
+    def newest(self, since: float) -> Snapshot[T] | None:
+        """A snapshot whose reading began at `since` or later, if there is one already."""
+        snapshot = self._snapshot
+        return snapshot if snapshot is not None and snapshot.taken >= since else None
+
     async def read(self, since: float, priority: Priority = Priority.POLLING) -> Snapshot[T]:
         """A snapshot whose reading began at `since` or later."""
         while True:
-            if self._snapshot is not None and self._snapshot.taken >= since:
-                return self._snapshot
+            known = self.newest(since)
+            if known is not None:
+                return known
             reading = self._reading
             if reading is None or reading.done():
                 self._reading_since = self._clock()

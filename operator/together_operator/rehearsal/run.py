@@ -142,7 +142,7 @@ class _Always:
     def reconciled(self, kind: str, outcome: str, seconds: float, waited: float) -> None:
         """A measurement for nobody."""
 
-    def glanced(self, kind: str) -> None:
+    def glanced(self, kind: str, number: int) -> None:
         """Another one for nobody."""
 
 

@@ -23,7 +23,7 @@ class Ignored:
 
     def reconciled(self, kind: str, outcome: str, seconds: float, waited: float) -> None: ...
 
-    def glanced(self, kind: str) -> None: ...
+    def glanced(self, kind: str, number: int) -> None: ...
 
 
 async def nothing(key: Key) -> Outcome:
@@ -93,6 +93,58 @@ async def test_all_is_looked_at_within_each_resync_period_and_many_at_a_time(
         assert min(gaps[1:]) >= RESYNC * (SOONEST - 1 / ROUNDS) - 0.001
     moments_of_all = {moment for found in looks.at.values() for moment in found}
     assert len(moments_of_all) <= 5 * ROUNDS + 1
+
+
+class Counted(Ignored):
+    """Counts what needed no reconcile."""
+
+    def __init__(self) -> None:
+        self.number = 0
+
+    def glanced(self, kind: str, number: int) -> None:
+        self.number += number
+
+
+@pytest.mark.looptime
+async def test_what_is_calm_needs_no_worker_and_is_asked_about_as_often() -> None:
+    looks, meter, asked = Looks(), Counted(), dict[str, list[float]]()
+    bodies = [body(f"m-{n}", FINALIZER) for n in range(200)]
+
+    def is_calm(key: Key) -> bool:
+        asked.setdefault(key.name, []).append(asyncio.get_running_loop().time())
+        if key.name == "m-1" and len(asked[key.name]) == 2:
+            raise KeyError("a bug")
+        return key.name != "m-0"
+
+    settings = Settings(workers=1, resync=RESYNC, backoff=Backoff(base=1.0, cap=60.0))
+    runner = Runner(
+        "CustomModel",
+        looks.reconcile,
+        Store(),
+        settings,
+        meter,
+        random.Random(0),
+        lambda _: True,
+        is_calm,
+    )
+    runner.start()
+    started = asyncio.get_running_loop().time()
+    for found in bodies:
+        runner.observed(found)
+    await asyncio.sleep(5 * RESYNC)
+    await runner.stop()
+
+    at_once = {name for name, moments in looks.at.items() if moments == [started]}
+    told = looks.at.keys() - at_once
+    assert told == {"m-0", "m-1"}, "what is not calm, and where that can't be told"
+    assert len(looks.at["m-1"]) == 1
+    assert looks.at["m-0"] == asked["m-0"], "at once"
+    for moments in asked.values():
+        assert len(moments) > 5 / LATEST - 1
+        gaps = [later - earlier for earlier, later in pairwise(moments)]
+        assert max(gaps) <= RESYNC * LATEST + 0.001
+    calm = sum(len(moments) for moments in asked.values()) - len(looks.at["m-0"]) - 1
+    assert meter.number == len(bodies) + calm
 
 
 def held_until(end: asyncio.Event) -> Runner:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.unit.engine.queues import drain, now, take
 from together_operator.engine.workqueue import ShutDown, Urgency, WorkQueue
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 pytestmark = pytest.mark.looptime
 
@@ -286,3 +290,42 @@ async def test_shutting_down_holds_back_what_waits_and_what_is_due(
     await asyncio.sleep(2)
     with pytest.raises(ShutDown):
         await queue.get()
+
+
+# Sifting.
+
+
+async def test_of_what_is_due_a_worker_gets_what_the_sift_leaves() -> None:
+    rounds: list[list[str]] = []
+
+    def sift(keys: Sequence[str]) -> list[str]:
+        rounds.append(list(keys))
+        return [key for key in keys if key != "calm"]
+
+    queue: WorkQueue[str] = WorkQueue(sift=sift)
+    for key in ("busy", "calm", "later"):
+        queue.add_after(key, 9.0 if key == "later" else 2.0)
+    queue.add("calm", CHANGED)
+    assert await drain(queue) == ["calm"], "what was added at once is nobody's to sift"
+    queue.add_after("calm", 2.0)
+
+    await asyncio.sleep(3.0)
+    assert rounds == [["busy", "calm"]]
+    assert (len(queue), queue.delayed) == (1, 1)
+    assert await drain(queue) == ["busy"]
+
+
+async def test_a_sift_may_put_a_key_back() -> None:
+    looked: list[float] = []
+
+    def sift(keys: Sequence[str]) -> list[str]:
+        looked.append(now())
+        for key in keys:
+            own.add_after(key, 5.0)
+        return []
+
+    own: WorkQueue[str] = WorkQueue(sift=sift)
+    own.add_after("a", 5.0)
+    await asyncio.sleep(26.0)
+    assert len(looked) == 5
+    assert (len(own), own.delayed) == (0, 1)

@@ -8,7 +8,7 @@ second does both. Nothing is kept in memory that a new process would miss.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TypeVar
 
@@ -18,7 +18,7 @@ from pydantic import SecretStr
 from together_operator.adapters.rate_limit import RateLimiter
 from together_operator.adapters.together_v1 import wire
 from together_operator.adapters.together_v1.calls import Calls, HttpCalls
-from together_operator.adapters.together_v2.fields import MalformedError
+from together_operator.adapters.together_v2.fields import understood
 from together_operator.adapters.together_v2.http import ApiClient, Json, OnCall
 from together_operator.adapters.together_v2.provider import connections
 from together_operator.domain import errors
@@ -101,7 +101,7 @@ class TogetherV1:
         """The project's models whose import has ended."""
         owner = await self._of_key()
         listed = await self._calls.list_models(priority)
-        found = self._parsed(lambda: [wire.model(item, owner) for item in listed])
+        found = understood(lambda: [wire.model(item, owner) for item in listed])
         return [model for model in found if model is not None]
 
     async def get_model(self, model_id: str) -> Model:
@@ -151,7 +151,7 @@ class TogetherV1:
         model_id = import_id.removeprefix(wire.LISTED_IMPORT)
         if model_id == import_id:
             answer = await self._calls.get_job(import_id)
-            return self._parsed(lambda: wire.job(answer, owner))
+            return understood(lambda: wire.job(answer, owner))
         found = await self._listed(model_id)
         if found is None:
             raise errors.NotFound(f"There is no model {model_id}", status=404)
@@ -182,19 +182,19 @@ class TogetherV1:
             body["hf_token"] = token.get_secret_value()
         secrets = (remote_url,) if token is None else (remote_url, token)
         answer = await self._calls.upload_model(body, secrets)
-        return self._parsed(lambda: wire.started_job(answer, model_id), errors.Ambiguous)
+        return understood(lambda: wire.started_job(answer, model_id), errors.Ambiguous)
 
     # What a model can run on.
 
     async def list_configs(self, model_id: str) -> Sequence[Config]:
         """The hardware that a model can run on."""
         found = await self._calls.list_hardware(model_id)
-        return self._parsed(lambda: [wire.config(item) for item in found])
+        return understood(lambda: [wire.config(item) for item in found])
 
     async def list_instance_types(self) -> Sequence[InstanceType]:
         """All hardware, with its price."""
         found = await self._calls.list_hardware("")
-        return self._parsed(lambda: [wire.instance_type(item) for item in found])
+        return understood(lambda: [wire.instance_type(item) for item in found])
 
     # Endpoints and deployments.
 
@@ -337,7 +337,7 @@ class TogetherV1:
         async with self._asking:
             if self._project is None:
                 answer = await self._calls.whoami()
-                self._project = self._parsed(lambda: wire.project(answer))
+                self._project = understood(lambda: wire.project(answer))
             return self._project
 
     async def _listed(self, model_id: str) -> Model | None:
@@ -366,17 +366,9 @@ class TogetherV1:
     def _remembered(
         self, answer: Json, kind: type[errors.RemoteError] = errors.Unavailable
     ) -> wire.DedicatedEndpoint:
-        found = self._parsed(lambda: wire.dedicated_endpoint(answer), kind)
+        found = understood(lambda: wire.dedicated_endpoint(answer), kind)
         self._details[found.id] = found
         return found
-
-    @staticmethod
-    def _parsed(parse: Callable[[], T], kind: type[errors.RemoteError] = errors.Unavailable) -> T:
-        try:
-            return parse()
-        except MalformedError as error:
-            problem = f"Together's answer can't be understood: {error} is missing or odd"
-        raise kind(problem)
 
 
 def _unsupported(what: str) -> errors.Unsupported:

@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
+from together_operator.domain import errors
+
+T = TypeVar("T")
 Json = dict[str, Any]
 
 
 class MalformedError(Exception):
     """An answer lacks what the API promises; the message names the field and no value."""
+
+
+def understood(parse: Callable[[], T], kind: type[errors.RemoteError] = errors.Unavailable) -> T:
+    """What an answer says; raises `kind` where it lacks something."""
+    try:
+        return parse()
+    except MalformedError as error:
+        problem = f"Together's answer can't be understood: {error} is missing or odd"
+    raise kind(problem)
 
 
 def id_of(data: Json) -> str:

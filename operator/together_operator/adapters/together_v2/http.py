@@ -12,6 +12,8 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
+from functools import cached_property
+from hashlib import sha256
 from typing import Any, Literal
 
 import httpx
@@ -99,12 +101,22 @@ class Request:
         return next((w for w in reversed(self.path.split("/")) if w in _RESOURCES), "other")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class _Answer:
     status: int
-    body: object
+    raw: bytes
     retry_after: float | None
     """Seconds."""
+
+    @cached_property
+    def body(self) -> object:
+        """The parsed JSON; None if it is empty, and text stays out of sight as an empty string."""
+        if not self.raw:
+            return None
+        try:
+            return from_json(self.raw)
+        except ValueError:
+            return ""
 
 
 class ApiClient:
@@ -136,13 +148,17 @@ class ApiClient:
         Raises:
             errors.RemoteError: translated as `ModelProvider` documents.
         """
+        return _object(await self._answer(request), request)
+
+    async def send_unless(self, known: bytes, request: Request) -> tuple[bytes, Json | None]:
+        """The digest of a call's answer, and the JSON object unless that is the `known` one.
+
+        Raises:
+            errors.RemoteError: translated as `ModelProvider` documents.
+        """
         answer = await self._answer(request)
-        if isinstance(answer.body, dict):
-            return answer.body
-        if request.method == "DELETE" and answer.body is None:
-            return {}
-        kind = errors.Ambiguous if request.writes else errors.Unavailable
-        raise kind("Together's answer is not a JSON object", status=answer.status)
+        digest = sha256(answer.raw).digest()
+        return digest, None if digest == known else _object(answer, request)
 
     async def read_list(self, request: Request) -> list[Json]:
         """The JSON objects of a bare list, which is how v1 lists models.
@@ -204,7 +220,7 @@ class ApiClient:
                 raw += chunk
                 if len(raw) > _MAX_BYTES:
                     raise httpx.DecodingError("the answer is too long")
-            return _Answer(response.status_code, _json(raw), _retry_after(response.headers))
+            return _Answer(response.status_code, bytes(raw), _retry_after(response.headers))
 
     def _refused(self, request: Request, answer: _Answer) -> errors.RateLimited:
         pause = self._limiter.refused(answer.retry_after)
@@ -214,6 +230,15 @@ class ApiClient:
 
     def _secrets(self, request: Request) -> list[str]:
         return [s.get_secret_value() for s in (self._key, *request.secrets)]
+
+
+def _object(answer: _Answer, request: Request) -> Json:
+    if isinstance(answer.body, dict):
+        return answer.body
+    if request.method == "DELETE" and answer.body is None:
+        return {}
+    kind = errors.Ambiguous if request.writes else errors.Unavailable
+    raise kind("Together's answer is not a JSON object", status=answer.status)
 
 
 def _translate(answer: _Answer, request: Request, secrets: Iterable[str]) -> errors.RemoteError:
@@ -238,16 +263,6 @@ def _translate(answer: _Answer, request: Request, secrets: Iterable[str]) -> err
 def _lost(request: Request, why: str) -> errors.RemoteError:
     kind = errors.Ambiguous if request.writes else errors.Unavailable
     return kind(f"Together's answer was lost: {why}")
-
-
-def _json(raw: bytearray) -> object:
-    """The parsed body; None for an empty one, and text stays out of sight as an empty string."""
-    if not raw:
-        return None
-    try:
-        return from_json(raw)
-    except ValueError:
-        return ""
 
 
 def _retry_after(headers: httpx.Headers) -> float | None:

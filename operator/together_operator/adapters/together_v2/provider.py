@@ -15,8 +15,9 @@ from together_operator import __version__
 from together_operator.adapters.rate_limit import RateLimiter
 from together_operator.adapters.together_v2 import rollouts, wire
 from together_operator.adapters.together_v2.fence import fence
-from together_operator.adapters.together_v2.fields import MalformedError
+from together_operator.adapters.together_v2.fields import understood
 from together_operator.adapters.together_v2.http import ApiClient, Json, OnCall, Request
+from together_operator.adapters.together_v2.lists import Lists, items_of
 from together_operator.domain import errors
 from together_operator.domain.together import (
     V2,
@@ -43,11 +44,6 @@ from together_operator.domain.together_rollouts import (
 from together_operator.ports import Priority
 
 T = TypeVar("T")
-_PAGE_SIZE = 500
-"""Documented as the maximum for deployments and rollouts; where it is refused, the default is
-taken instead."""
-
-_MAX_PAGES = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +89,7 @@ class TogetherV2:
         self._wanted_project = project_id
         self._project: _Project | None = None
         self._asking = asyncio.Lock()
-        self._unpaged: set[str] = set()
+        self._lists = Lists(self._api)
 
     async def close(self) -> None:
         """Close the connections, if they are the provider's own."""
@@ -108,7 +104,7 @@ class TogetherV2:
 
     async def list_models(self, priority: Priority = Priority.POLLING) -> Sequence[Model]:
         """All models of the project."""
-        return await self._list(await self._path("models"), wire.model, priority)
+        return await self._lists.poll(await self._path("models"), wire.model, priority)
 
     async def get_model(self, model_id: str) -> Model:
         """One model by its `ml_` id."""
@@ -143,7 +139,7 @@ class TogetherV2:
         answer = await self._api.send(
             Request("GET", await self._path("models", model_id, "revisions"))
         )
-        return self._items(answer, wire.revision)
+        return items_of(answer, wire.revision)
 
     async def find_supported_models(self, search: str = "") -> Sequence[SupportedModel]:
         """Catalog entries for dedicated endpoints; an empty search gives all of them."""
@@ -151,14 +147,16 @@ class TogetherV2:
         if search:
             params["search"] = search
         path = "/v2/supported-models"
-        entries = await self._list(path, wire.supported_models, Priority.INTERACTIVE, params)
+        entries = await self._lists.read(path, wire.supported_models, Priority.INTERACTIVE, params)
         return [model for entry in entries for model in entry]
 
     # Imports.
 
     async def list_imports(self, priority: Priority = Priority.POLLING) -> Sequence[Import]:
         """All remote uploads of the project."""
-        return await self._list(await self._path("models", "uploads"), wire.import_job, priority)
+        return await self._lists.poll(
+            await self._path("models", "uploads"), wire.import_job, priority
+        )
 
     async def get_import(self, import_id: str) -> Import:
         """One remote upload."""
@@ -196,20 +194,20 @@ class TogetherV2:
         found: dict[str, Config] = {}
         for reference in filter(None, (model_id, base_id)):
             params = {"referenceModelId": reference}
-            configs = await self._list(path, wire.config, Priority.INTERACTIVE, params)
+            configs = await self._lists.read(path, wire.config, Priority.INTERACTIVE, params)
             found.update((config.id, config) for config in configs)
         return list(found.values())
 
     async def list_instance_types(self) -> Sequence[InstanceType]:
         """The public price list."""
         answer = await self._api.send(Request("GET", "/v2/public/inference-instance-types"))
-        return self._items(answer, wire.instance_type)
+        return items_of(answer, wire.instance_type)
 
     # Endpoints and deployments.
 
     async def list_endpoints(self, priority: Priority = Priority.POLLING) -> Sequence[Endpoint]:
         """All endpoints of the project."""
-        return await self._list(await self._path("endpoints"), wire.endpoint, priority)
+        return await self._lists.poll(await self._path("endpoints"), wire.endpoint, priority)
 
     async def get_endpoint(self, endpoint_id: str) -> Endpoint:
         """One endpoint by its `ep_` id."""
@@ -240,7 +238,7 @@ class TogetherV2:
     async def list_deployments(self, endpoint_id: str) -> Sequence[Deployment]:
         """All deployments of an endpoint, with their full status."""
         path = await self._path("endpoints", endpoint_id, "deployments")
-        return await self._list(path, wire.deployment, Priority.INTERACTIVE)
+        return await self._lists.read(path, wire.deployment, Priority.INTERACTIVE)
 
     async def create_deployment(self, endpoint_id: str, new: NewDeployment) -> Deployment:
         """Create a deployment; this is where money starts to be spent."""
@@ -282,7 +280,7 @@ class TogetherV2:
     async def list_rollouts(self, endpoint_id: str) -> Sequence[Rollout]:
         """All rollouts of an endpoint."""
         path = await self._path("endpoints", endpoint_id, "rollouts")
-        return await self._list(path, rollouts.rollout, Priority.INTERACTIVE)
+        return await self._lists.read(path, rollouts.rollout, Priority.INTERACTIVE)
 
     async def create_rollout(self, endpoint_id: str, new: NewRollout) -> Rollout:
         """Prepare a rollout; it waits to be started."""
@@ -310,7 +308,7 @@ class TogetherV2:
         params = {"deploymentIds": deployment_id, "types": ",".join(types), "limit": "50"}
         path = await self._path("endpoints", endpoint_id, "events")
         answer = await self._api.send(Request("GET", path, Priority.POLLING, params=params))
-        return self._items(answer, rollouts.event)
+        return items_of(answer, rollouts.event)
 
     # Below: how it is asked.
 
@@ -328,12 +326,12 @@ class TogetherV2:
             message = f"{error}; check TOGETHER_BASE_URL, which takes no version"
             raise errors.Unavailable(message, status=error.status) from None
         if me.get("project"):
-            return self._parsed(lambda: _project(me["project"]))
+            return understood(lambda: _project(me["project"]))
         if not self._wanted_project:
             raise errors.Unauthorized(
                 "The API key belongs to an organization: set TOGETHER_PROJECT_ID"
             )
-        mine = await self._list("/v1/projects", _project, Priority.INTERACTIVE)
+        mine = await self._lists.read("/v1/projects", _project, Priority.INTERACTIVE)
         for project in mine:
             if project.id == self._wanted_project:
                 return project
@@ -345,57 +343,11 @@ class TogetherV2:
 
     async def _read(self, path: str, parse: Callable[[Json], T]) -> T:
         answer = await self._api.send(Request("GET", path))
-        return self._parsed(lambda: parse(answer))
+        return understood(lambda: parse(answer))
 
     async def _write(self, request: Request, parse: Callable[[Json], T]) -> T:
         answer = await self._api.send(request)
-        return self._parsed(lambda: parse(answer), errors.Ambiguous)
-
-    async def _list(
-        self,
-        path: str,
-        parse: Callable[[Json], T],
-        priority: Priority,
-        params: dict[str, str] | None = None,
-    ) -> list[T]:
-        """Every item of a list, page by page."""
-        found: list[T] = []
-        cursor, seen = "", set[str]()
-        for _ in range(_MAX_PAGES):
-            answer = await self._page(path, params or {}, cursor, priority)
-            found += self._items(answer, parse)
-            cursor = answer.get("next_cursor") or ""
-            if not cursor:
-                return found
-            if cursor in seen:
-                break
-            seen.add(cursor)
-        raise errors.Unavailable("A list at Together does not end: its cursor repeats itself")
-
-    async def _page(
-        self, path: str, params: dict[str, str], cursor: str, priority: Priority
-    ) -> Json:
-        params = {**params, "after": cursor} if cursor else params
-        if path not in self._unpaged:
-            sized = {**params, "limit": str(_PAGE_SIZE)}
-            try:
-                return await self._api.send(Request("GET", path, priority, params=sized))
-            except errors.Rejected:
-                if cursor:
-                    raise
-                self._unpaged.add(path)
-        return await self._api.send(Request("GET", path, priority, params=params))
-
-    def _items(self, answer: Json, parse: Callable[[Json], T]) -> list[T]:
-        return self._parsed(lambda: [parse(item) for item in _items(answer)])
-
-    @staticmethod
-    def _parsed(parse: Callable[[], T], kind: type[errors.RemoteError] = errors.Unavailable) -> T:
-        try:
-            return parse()
-        except MalformedError as error:
-            problem = f"Together's answer can't be understood: {error} is missing or odd"
-        raise kind(problem)
+        return understood(lambda: parse(answer), errors.Ambiguous)
 
 
 def connections(may_write: Callable[[], bool] = lambda: True) -> httpx.AsyncClient:
@@ -408,14 +360,6 @@ def connections(may_write: Callable[[], bool] = lambda: True) -> httpx.AsyncClie
     headers = {"User-Agent": f"together-operator/{__version__}"}
     hooks = {"request": [fence(may_write)]}
     return httpx.AsyncClient(limits=limits, headers=headers, event_hooks=hooks)
-
-
-def _items(answer: Json) -> list[Json]:
-    data = answer.get("data")
-    # An item must not be passed over: what a list lacks counts as gone.
-    if not isinstance(data, list) or not all(isinstance(item, dict) for item in data):
-        raise MalformedError("data")
-    return data
 
 
 def _project(data: Json) -> _Project:
