@@ -141,3 +141,13 @@ def stormy(scenario: str, seed: str, share: float) -> Simulation:
         return rng.choice([*kills(call), *applicable(call)])
 
     return Simulation(seed, choose, Weather(delay=1.0, gaps=0.1, repeats=0.1))
+
+
+def run_storm(scenario: str, seed: str, share: float) -> tuple[str, ...]:
+    """Violations of one storm, and what had befallen it."""
+    simulation = stormy(scenario, seed, share)
+    violations = judged(scenario, simulation.run(SCENARIOS[scenario]))
+    if not violations:
+        return ()
+    met = [f"{call.number} {call.name} {fault.name}" for call, fault in simulation.network.met]
+    return *violations, f"after {met}"

@@ -2,15 +2,17 @@
 
 By default, a call that comes in the same situation in several scenarios is disturbed in the first
 of them only, and faults and double kills are sampled. `SIM_EXHAUSTIVE=1` makes every run; it takes
-hours.
+hours. The runs are shared out among processes, one a processor: each is alone with its seed.
 """
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from functools import lru_cache
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Executor, ProcessPoolExecutor
+from functools import lru_cache, partial
 
 import pytest
 
@@ -45,12 +47,19 @@ def cases_of(scenario: str, make: Make, every: int) -> tuple[list[Case], int]:
     return [case for case in chosen if case.scenario == scenario], possible[scenario]
 
 
-def run_all(what: str, cases: Sequence[Case], possible: int) -> None:
-    bad = {}
-    for case in cases:
-        violations = sweep.run_case(case)
-        if violations:
-            bad[str(case)] = violations
+@pytest.fixture(scope="module")
+def processors() -> Iterator[Executor]:
+    """Processes of their own; not forked, since other tests may have left threads in this one."""
+    anew = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(len(os.sched_getaffinity(0)), anew) as pool:
+        yield pool
+
+
+def run_all(processors: Executor, what: str, cases: Sequence[Case], possible: int) -> None:
+    found = processors.map(sweep.run_case, cases)
+    bad = {
+        str(case): violations for case, violations in zip(cases, found, strict=True) if violations
+    }
     TALLY.add(what, len(cases), possible, len(bad))
     shown = "\n\n".join(
         "\n  ".join([case, *(v[:1500] for v in violations[:SHOWN])])
@@ -60,38 +69,37 @@ def run_all(what: str, cases: Sequence[Case], possible: int) -> None:
 
 
 @each_scenario
-def test_a_process_that_dies_at_any_call_leaves_nothing_wrong(scenario: str) -> None:
+def test_a_process_that_dies_at_any_call_leaves_nothing_wrong(
+    processors: Executor, scenario: str
+) -> None:
     cases, possible = cases_of(scenario, sweep.kill_cases, 1)
-    run_all("kill points", cases, possible)
+    run_all(processors, "kill points", cases, possible)
 
 
 @each_scenario
-def test_any_call_may_fail_in_any_way(scenario: str) -> None:
+def test_any_call_may_fail_in_any_way(processors: Executor, scenario: str) -> None:
     cases, possible = cases_of(scenario, sweep.fault_cases, EVERY_FAULT)
-    run_all("faults", cases, possible)
+    run_all(processors, "faults", cases, possible)
 
 
 @each_scenario
-def test_everything_may_be_deleted_during_any_call(scenario: str) -> None:
+def test_everything_may_be_deleted_during_any_call(processors: Executor, scenario: str) -> None:
     cases, possible = cases_of(scenario, sweep.deletion_cases, EVERY_DELETION)
-    run_all("deletions", cases, possible)
+    run_all(processors, "deletions", cases, possible)
 
 
 @each_scenario
-def test_a_process_may_die_twice_in_a_row(scenario: str) -> None:
+def test_a_process_may_die_twice_in_a_row(processors: Executor, scenario: str) -> None:
     cases, possible = cases_of(scenario, sweep.twice_cases, EVERY_TWICE)
-    run_all("double kills", cases, possible)
+    run_all(processors, "double kills", cases, possible)
 
 
 @each_scenario
-def test_anything_may_fail_in_a_storm(scenario: str) -> None:
-    bad = {}
-    for seed in range(STORMS):
-        simulation = sweep.stormy(scenario, str(seed), SHARE)
-        violations = sweep.judged(scenario, simulation.run(SCENARIOS[scenario]))
-        if violations:
-            met = [f"{c.number} {c.name} {f.name}" for c, f in simulation.network.met]
-            bad[seed] = (*violations, f"after {met}")
+def test_anything_may_fail_in_a_storm(processors: Executor, scenario: str) -> None:
+    seeds = [str(seed) for seed in range(STORMS)]
+    judge = partial(sweep.run_storm, scenario, share=SHARE)
+    judged = zip(seeds, processors.map(judge, seeds), strict=True)
+    bad = {seed: violations for seed, violations in judged if violations}
     TALLY.add("storms", STORMS, STORMS, len(bad))
     assert not bad, bad
 
