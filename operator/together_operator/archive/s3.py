@@ -2,7 +2,6 @@
 
 import functools
 import os
-import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, TypeVar, cast
 
@@ -35,7 +34,7 @@ from together_operator.archive.errors import (
     UploadGoneError,
 )
 from together_operator.archive.s3_guard import guard
-from together_operator.domain.s3_refusals import Refusal, refusal_of
+from together_operator.domain.s3_refusals import Refusal, refusal_of, shown
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -44,7 +43,6 @@ T = TypeVar("T")
 
 # A range that the listing promised: where If-Match is ignored, this is how a change shows.
 _CHANGED = frozenset({"412", "InvalidArgument", "InvalidRange", "PreconditionFailed"})
-_CODE = re.compile(r"[A-Za-z0-9._-]{1,64}\Z")
 
 
 def make_client(
@@ -126,7 +124,7 @@ def has_own_credentials(environ: Mapping[str, str], prefix: str) -> bool:
 def error_code(error: ClientError) -> str:
     """The store's error code; never its message, which is a remote body."""
     code = str(error.response.get("Error", {}).get("Code", ""))
-    return code if _CODE.match(code) else "unknown error"
+    return shown(code, "unknown error")
 
 
 def error_status(error: ClientError) -> int:
@@ -162,6 +160,8 @@ def _translate_response(code: str, error: ClientError, doing: str, *, source: bo
             return refused(f"{doing}: {code}; check the bucket's name and its region")
         case Refusal.SLOW_DOWN | Refusal.UNAVAILABLE:
             return TemporaryFailure(f"{doing}: {code}; the store is busy, run again")
+        case Refusal.DAMAGED:
+            return TemporaryFailure(f"{doing}: {code}; it was damaged on its way, run again")
         case Refusal.NOT_FOUND if source:
             return SourceChanged(f"{doing}: {code}; the object changed or is gone, run again")
     if source and code in _CHANGED:

@@ -7,6 +7,7 @@ Job never judge the same answer differently.
 
 from __future__ import annotations
 
+import re
 from enum import Enum
 
 
@@ -14,7 +15,8 @@ class Refusal(Enum):
     """Why a store does not do what it is asked."""
 
     SLOW_DOWN = "it is asked too often"
-    UNAVAILABLE = "it can't just now, or what was sent was damaged on its way"
+    UNAVAILABLE = "it can't just now"
+    DAMAGED = "what was sent was damaged on its way"
     NO_BUCKET = "there is no such bucket"
     ELSEWHERE = "the bucket is in another region"
     NOT_FOUND = "there is no such object"
@@ -38,14 +40,12 @@ _CODES: dict[Refusal, frozenset[str]] = {
     Refusal.UNAVAILABLE: frozenset(
         {
             "408",
-            "BadDigest",
-            "IncompleteBody",
             "InternalError",
             "RequestTimeout",
             "ServiceUnavailable",
-            "XAmzContentSHA256Mismatch",
         }
     ),
+    Refusal.DAMAGED: frozenset({"BadDigest", "IncompleteBody", "XAmzContentSHA256Mismatch"}),
     Refusal.NO_BUCKET: frozenset({"InvalidBucketName", "NoSuchBucket"}),
     Refusal.ELSEWHERE: frozenset(
         {"301", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException"}
@@ -86,6 +86,14 @@ _BY_STATUS = {
     408: Refusal.UNAVAILABLE,
     429: Refusal.SLOW_DOWN,
 }
+
+
+_SHOWABLE = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+
+def shown(code: str, otherwise: str) -> str:
+    """An error's code where it looks like one: it comes from a remote body, which nobody shows."""
+    return code if _SHOWABLE.fullmatch(code) else otherwise
 
 
 def refusal_of(code: str, status: int) -> Refusal:

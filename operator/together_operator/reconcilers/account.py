@@ -45,7 +45,9 @@ class _Cached:
         return found[1] if found is not None and self._clock() - found[0] < self._seconds else None
 
     def put(self, key: str, value: object) -> None:
-        self._values[key] = (self._clock(), value)
+        now = self._clock()
+        self._values = {k: v for k, v in self._values.items() if now - v[0] < self._seconds}
+        self._values[key] = (now, value)
 
 
 @dataclass

@@ -35,13 +35,18 @@ OTHERS = [
 ]
 
 
-async def test_only_archives_of_ours_in_the_folder_go(
-    archives: S3Archives, store: S3Simulator, location: S3Location, credentials: Values
-) -> None:
+def fill(store: S3Simulator) -> None:
+    """Put archives of ours and of others there, and an unfinished upload of each."""
     for key in OURS + OTHERS:
         store.client().put_object(Bucket=BUCKET, Key=key, Body=b"archive")
     for key in (OURS[0], OTHERS[0]):
         store.client().create_multipart_upload(Bucket=BUCKET, Key=key)
+
+
+async def test_only_archives_of_ours_in_the_folder_go(
+    archives: S3Archives, store: S3Simulator, location: S3Location, credentials: Values
+) -> None:
+    fill(store)
 
     await archives.delete_archives(location, f"s3://{BUCKET}/{FOLDER}", credentials)
 
@@ -67,10 +72,7 @@ async def test_an_upload_at_the_key_of_an_archive_goes_where_no_prefix_is_unders
 async def test_where_archives_are_kept_only_unfinished_ones_go(
     archives: S3Archives, store: S3Simulator, location: S3Location, credentials: Values
 ) -> None:
-    for key in OURS + OTHERS:
-        store.client().put_object(Bucket=BUCKET, Key=key, Body=b"archive")
-    for key in (OURS[0], OTHERS[0]):
-        store.client().create_multipart_upload(Bucket=BUCKET, Key=key)
+    fill(store)
 
     folder = f"s3://{BUCKET}/{FOLDER}"
     await archives.delete_archives(location, folder, credentials, keep_whole=True)

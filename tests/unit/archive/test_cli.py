@@ -93,6 +93,7 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(model: Path, tmp_path: Pat
         (("hf://nonsense", "OUT.zip"), 64, "is not hf://ORG/REPO"),
         (("s3://bucket/object", "OUT.zip"), 64, "end it with '/'"),
         (("s3:///x/", "OUT.zip"), 64, "is not s3://BUCKET"),
+        (("SOURCE", "SOURCE/new/x.zip"), 64, "name a file outside it"),
         (("SOURCE/nothing", "OUT.zip"), 65, "does not exist"),
         (("SOURCE/config.json", "OUT.zip"), 65, "is not a directory"),
         (("EMPTY", "OUT.zip"), 65, "no file to archive"),

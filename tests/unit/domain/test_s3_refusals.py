@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from together_operator.domain.s3_refusals import Refusal, refusal_of
+from together_operator.domain.s3_refusals import Refusal, refusal_of, shown
 
 
 @pytest.mark.parametrize(
@@ -15,9 +15,9 @@ from together_operator.domain.s3_refusals import Refusal, refusal_of
         ("RequestLimitExceeded", 400, Refusal.SLOW_DOWN),
         ("", 429, Refusal.SLOW_DOWN),
         ("RequestTimeout", 400, Refusal.UNAVAILABLE),
-        ("BadDigest", 400, Refusal.UNAVAILABLE),
-        ("IncompleteBody", 400, Refusal.UNAVAILABLE),
-        ("XAmzContentSHA256Mismatch", 400, Refusal.UNAVAILABLE),
+        ("BadDigest", 400, Refusal.DAMAGED),
+        ("IncompleteBody", 400, Refusal.DAMAGED),
+        ("XAmzContentSHA256Mismatch", 400, Refusal.DAMAGED),
         ("unknown error", 502, Refusal.UNAVAILABLE),
         ("408", 408, Refusal.UNAVAILABLE),
         ("NoSuchBucket", 404, Refusal.NO_BUCKET),
@@ -36,3 +36,18 @@ from together_operator.domain.s3_refusals import Refusal, refusal_of
 )
 def test_the_code_comes_first_and_then_the_status(code: str, status: int, refusal: Refusal) -> None:
     assert refusal_of(code, status) is refusal
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        ("NoSuchKey", "NoSuchKey"),
+        ("404", "404"),
+        ("", "no word"),
+        ("NoSuchKey\n", "no word"),
+        ("https://bucket/x?X-Amz-Signature=feed", "no word"),
+        ("x" * 65, "no word"),
+    ],
+)
+def test_only_what_looks_like_a_code_is_shown(code: str, words: str) -> None:
+    assert shown(code, "no word") == words

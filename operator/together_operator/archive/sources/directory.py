@@ -38,6 +38,10 @@ class DirectorySource:
         in_cache = parent.name == "snapshots" and parent.parent.name.startswith("models--")
         return self._root.resolve().name if in_cache else None
 
+    def contains(self, path: Path) -> bool:
+        """Whether `path`, which need not exist, is below this directory."""
+        return path.resolve().is_relative_to(self._root.resolve())
+
     def entries(self) -> Sequence[Entry]:
         try:
             real_root = os.path.realpath(self._root, strict=True)

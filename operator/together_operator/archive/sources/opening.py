@@ -32,13 +32,18 @@ def open_source(
     options: StoreOptions,
     environ: Mapping[str, str],
 ) -> Source:
-    """`target` is left out of the listing where it lies below an S3 prefix. Raises `InvalidUsage`.
+    """`target` is left out of the listing where it lies below an S3 prefix, and refused where it
+    lies in a directory that is packed. Raises `InvalidUsage`.
 
     S3 and the hub are imported only when they are meant: each takes a third of a second.
     """
     location = parse_source(text)
     if isinstance(location, LocalPath):
-        return DirectorySource(location.path)
+        source = DirectorySource(location.path)
+        if isinstance(target, LocalPath) and source.contains(target.path):
+            # The next run would pack what this one has written.
+            raise InvalidUsage(f"{target.path} is in the directory to pack; name a file outside it")
+        return source
     if isinstance(location, HubLocation):
         from together_operator.archive.sources import hub
 
