@@ -161,6 +161,25 @@ def test_a_file_that_changes_after_the_listing_is_noticed(model: Path, change: "
         pass
 
 
+@pytest.mark.parametrize("gone", ["file", "directory"])
+def test_what_vanishes_while_it_is_listed_is_noticed(
+    model: Path, gone: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (model / "a-directory").mkdir()
+    (model / "a-file").write_text("x")
+    scan = os.scandir
+
+    def listing(directory: str) -> list["os.DirEntry[str]"]:
+        found = list(scan(directory))
+        if directory == str(model):
+            (model / "a-file").unlink() if gone == "file" else (model / "a-directory").rmdir()
+        return found
+
+    monkeypatch.setattr(os, "scandir", listing)
+    with pytest.raises(SourceChanged, match=f"'a-{gone}.* vanished while it was listed"):
+        DirectorySource(model).entries()
+
+
 def test_a_file_that_is_truncated_while_it_is_read_is_noticed(model: Path) -> None:
     source = DirectorySource(model)
     entry = next(entry for entry in source.entries() if entry.name == "config.json")

@@ -60,10 +60,17 @@ class DirectorySource:
             children = list(os.scandir(directory))
         except PermissionError:
             raise PermissionRefused(f"{prefix or '.'}: no permission to list it") from None
+        except FileNotFoundError:
+            raise _vanished(prefix) from None
         for child in children:
             name = prefix + child.name
             path = self._resolve(child.path, name) if child.is_symlink() else child.path
-            status = Path(path).stat()
+            try:
+                status = Path(path).stat()
+            except PermissionError:
+                raise PermissionRefused(f"{name!r}: no permission to look at it") from None
+            except FileNotFoundError:
+                raise _vanished(name) from None
             if stat.S_ISDIR(status.st_mode):
                 if excluded_directory(child.name):
                     self._paths[name + "/"] = path
@@ -156,6 +163,10 @@ def _changed(entry: Entry) -> SourceChanged:
     return SourceChanged(
         f"{entry.name!r} changed while it was archived; run again once it is still"
     )
+
+
+def _vanished(name: str) -> SourceChanged:
+    return SourceChanged(f"{name!r} vanished while it was listed; run again once all is still")
 
 
 def _word(error: OSError) -> str:
