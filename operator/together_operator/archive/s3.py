@@ -10,7 +10,9 @@ from botocore.config import Config
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
+    EndpointResolutionError,
     HTTPClientError,
+    InvalidRegionError,
     NoCredentialsError,
     PartialCredentialsError,
     ProfileNotFound,
@@ -27,6 +29,7 @@ from together_operator.archive import network
 from together_operator.archive.errors import (
     ArchiveError,
     DestinationUnwritable,
+    InvalidUsage,
     PermissionRefused,
     SourceChanged,
     SourceUnacceptable,
@@ -41,6 +44,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_NO_ENDPOINT = "the S3 endpoint is no URL; write https://HOST or https://HOST:PORT"
 # A range that the listing promised: where If-Match is ignored, this is how a change shows.
 _CHANGED = frozenset({"412", "InvalidArgument", "InvalidRange", "PreconditionFailed"})
 
@@ -60,7 +64,7 @@ def make_client(
     `sign_payload`: sign the SHA-256 of each body, which reads it twice. Without explicit keys the
     usual chain decides (profile, web identity, instance). Where the operator restricts addresses,
     the client connects to none that is refused. Raises `PermissionRefused` when a profile is named
-    that does not exist.
+    that does not exist, `InvalidUsage` for an endpoint or a region that can't be one.
     """
 
     def setting(name: str) -> str | None:
@@ -97,10 +101,15 @@ def make_client(
         read_timeout=60,
         tcp_keepalive=True,
     )
-    client = cast(
-        "S3Client",
-        session.create_client("s3", region_name=region, endpoint_url=endpoint_url, config=config),
-    )
+    try:
+        made = session.create_client(
+            "s3", region_name=region, endpoint_url=endpoint_url, config=config
+        )
+    except InvalidRegionError:
+        raise InvalidUsage("the S3 region is no name of one, such as us-east-1") from None
+    except ValueError:
+        raise InvalidUsage(_NO_ENDPOINT) from None
+    client = cast("S3Client", made)
     policy = network.policy_of(environ)
     if policy is not None:
         guard(client, policy, f"the S3 endpoint {client.meta.endpoint_url}")
@@ -144,6 +153,8 @@ def translate(error: Exception, doing: str, *, source: bool) -> ArchiveError:
         return PermissionRefused(f"{doing}: no credentials; set {side}ACCESS_KEY_ID and its secret")
     if isinstance(error, (BotoConnectionError, HTTPClientError)):
         return TemporaryFailure(f"{doing}: {type(error).__name__}; check the endpoint, run again")
+    if isinstance(error, EndpointResolutionError):
+        return InvalidUsage(f"{doing}: {_NO_ENDPOINT}")
     if isinstance(error, BotoCoreError):
         return TemporaryFailure(f"{doing}: {type(error).__name__}")
     raise error

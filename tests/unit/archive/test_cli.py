@@ -102,6 +102,9 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(model: Path, tmp_path: Pat
         (("s3://bucket/x/", "OUT.zip"), 77, "no credentials"),
         (("s3://bucket/x/", "OUT.zip", "KEYS"), 75, "check the endpoint"),
         (("SOURCE", "s3://bucket/x.zip"), 77, "no credentials"),
+        (("SOURCE", "s3://bucket/x.zip", "KEYS", "--endpoint-url", "x"), 64, "endpoint is no URL"),
+        (("SOURCE", "s3://bucket/x.zip", "KEYS", "--endpoint-url", "ftp://x"), 64, "is no URL"),
+        (("SOURCE", "s3://bucket/x.zip", "KEYS", "--region", "a b"), 64, "region is no name"),
         (("SOURCE", "s3://bucket/x.zip", "KEYS"), 75, "check the endpoint"),
     ],
 )
