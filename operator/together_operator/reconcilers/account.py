@@ -128,6 +128,7 @@ class Accounts:
         self._accounts: dict[SecretStr, Account] = {}
         self._used: dict[SecretStr, float] = {}
         self._recent: dict[Place, tuple[float, Account]] = {}
+        self._tidied = clock()
 
     @property
     def has_own_key(self) -> bool:
@@ -142,6 +143,8 @@ class Accounts:
             Unauthorized: neither the object nor the operator has a key, or its file has none.
         """
         began = self._clock()
+        if began - self._tidied >= UNUSED_SECONDS:
+            self._forget_unused(began)
         if reference is not None:
             account = self._account(await read_key(self._secrets, namespace, reference))
         elif self._own_key is None:
@@ -162,7 +165,6 @@ class Accounts:
         account = self._accounts.get(key)
         self._used[key] = self._clock()
         if account is None:
-            self._forget_unused()
             provider = self._connect(key)
             account = self._accounts[key] = Account(
                 provider=provider,
@@ -173,8 +175,8 @@ class Accounts:
             )
         return account
 
-    def _forget_unused(self) -> None:
-        earliest = self._clock() - UNUSED_SECONDS
+    def _forget_unused(self, now: float) -> None:
+        self._tidied, earliest = now, now - UNUSED_SECONDS
         for key in [key for key, used in self._used.items() if used < earliest]:
             del self._used[key], self._accounts[key]
         self._recent = {p: found for p, found in self._recent.items() if found[0] >= earliest}

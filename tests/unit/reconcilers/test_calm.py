@@ -18,7 +18,7 @@ from together_operator.domain.plan import Process
 from together_operator.domain.together import Model
 from together_operator.engine.store import Key, Store
 from together_operator.ports import ModelProvider, Priority
-from together_operator.reconcilers.account import Accounts
+from together_operator.reconcilers.account import UNUSED_SECONDS, Accounts
 from together_operator.reconcilers.calm import Calm, Still
 
 KEY = Key("team", "a")
@@ -179,3 +179,11 @@ async def test_a_key_in_a_secret_is_read_as_often_as_lists_are() -> None:
     assert not world.calm.is_known(KEY), "the operator's own key is another"
     assert await world.calm.is_seen(KEY)
     assert world.secrets == 2
+
+
+async def test_a_place_that_nobody_asks_for_any_more_is_forgotten(world: World) -> None:
+    await world.accounts.of("team", MINE)
+    assert len(world.accounts._recent) == 2
+    world.now += UNUSED_SECONDS + 1
+    await world.accounts.of("team", None)
+    assert len(world.accounts._recent) == 1
