@@ -65,8 +65,12 @@ class Snapshot(Generic[T]):
     def remove(self, item_id: str) -> None:
         """Drop an item, if it is there."""
         item = self._by_id.pop(item_id, None)
-        if item is not None:
-            self._groups[self._group(item)].pop(item_id, None)
+        if item is None:
+            return
+        word = self._group(item)
+        self._groups[word].pop(item_id, None)
+        if not self._groups[word]:
+            del self._groups[word]
 
 
 class Listing(Generic[T]):

@@ -23,6 +23,7 @@ from tests.bench import page
 from tests.bench.scale import controller_process
 from tests.bench.scale.population import populate
 from tests.bench.scale.usage import Usage
+from tests.sim import day
 from tests.support import manifests
 from tests.support.cluster import ThrowawayCluster
 from tests.support.conditions import is_ready
@@ -289,6 +290,18 @@ def memory(bench: Bench, rounds: int, count: int) -> None:
     )
 
 
+def simulated_day(bench: Bench) -> None:
+    """What is kept of objects that came and went, counted: a process's size hides a small leak."""
+    violations, kept = day.day("1")
+    assert violations == (), violations
+    first, last = (sum(hour.values()) for hour in (kept[0], kept[-1]))
+    objects = day.HOURS * day.ROUNDS * day.OBJECTS
+    bench.row(
+        f"{day.HOURS} simulated hours in which {objects} objects come and go: things kept, by hour",
+        f"{first} (first), {last} (last)",
+    )
+
+
 def main() -> None:
     """Measure, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -324,6 +337,7 @@ def main() -> None:
                 burst(bench, options.burst, options.failing)
             if options.churn:
                 memory(bench, options.churn, 50)
+                simulated_day(bench)
     lines = [f"{objects} objects.", "", "| what | measured | at most |", "|---|---|---|"]
     lines += [f"| {what} | {measured} | {target} |" for what, measured, target in bench.rows]
     text = "\n".join(lines)
