@@ -9,16 +9,17 @@ from functools import partial
 from tests.sim.manifests import ARCHIVE, PREFIX, archive, custom_model, hugging_face, s3
 from tests.sim.manifests import model_deployment as deployment
 from tests.sim.scenarios import furnish
-from tests.sim.simulation import DEPLOYMENT, MODEL, Simulation
+from tests.sim.simulation import DEPLOYMENT, MODEL, NAMESPACE, Simulation
 from tests.support.fakes.catalog import EMBEDDING
 from together_operator.controllers import Controllers
 
 HOURS = 24
 HOUR = 3600.0
 ROUNDS = 4
-"""In an hour; each brings objects of its own names, and takes them away again."""
+"""In an hour; each brings objects of its own names, one with a key of its own, and takes them
+away again."""
 
-OBJECTS = 5
+OBJECTS = 6
 """In a round."""
 
 THEIRS = "Snapshot."
@@ -45,7 +46,12 @@ async def _churn(sim: Simulation, kept: list[Counter[str]]) -> None:
 
 
 async def _come_and_go(sim: Simulation, mark: str) -> None:
+    key = f"tgp_of_{mark}"
+    sim.add_project(f"p-{mark}", key)
+    sim.secrets.put(NAMESPACE, f"key-{mark}", {"TOGETHER_API_KEY": key})
+    own_key = {"name": f"key-{mark}"}
     models = (
+        custom_model(f"elsewhere-{mark}", hugging_face(), apiKeySecretRef=own_key),
         custom_model(f"hub-{mark}", hugging_face()),
         custom_model(f"object-{mark}", s3(ARCHIVE), baseModel=EMBEDDING),
         custom_model(f"prefix-{mark}", s3(PREFIX), archive=archive(), baseModel=EMBEDDING),
@@ -55,6 +61,8 @@ async def _come_and_go(sim: Simulation, mark: str) -> None:
     await sim.ready(DEPLOYMENT, f"d-{mark}")
     for name in (f"object-{mark}", f"prefix-{mark}"):
         await sim.ready(MODEL, name)
+    # `sim.ready` would look for it in the first project.
+    await sim.until(lambda: sim.is_ready(MODEL, f"elsewhere-{mark}"), "the other key's is ready")
     sim.set_spec(DEPLOYMENT, f"d-{mark}", replicas=2)
     await sim.sleep(60.0)
     await sim.ready(DEPLOYMENT, f"d-{mark}")

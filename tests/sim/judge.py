@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from tests.support.conditions import condition
+from tests.support.crashes import is_crash
 from tests.support.fakes.api_server import INITIAL_STATUS, Change
 from tests.support.fakes.ground import Write
 from together_operator.api.v1alpha1 import CustomModel
@@ -210,7 +211,7 @@ class Judge:
             self._judge_secrets("an event", event.message)
         for line in sim.logs:
             self._judge_secrets("a log line", line)
-            if "reconcile crashed" in line:
+            if is_crash(line):
                 self._violated(line[:1000])
 
     def check_truth(self, kind: str, name: str) -> None:

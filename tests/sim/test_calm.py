@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,6 +12,7 @@ from tests.sim.process import RESYNC
 from tests.sim.scenarios import furnish
 from tests.sim.simulation import DEPLOYMENT, MODEL, NAMESPACE, Simulation
 from together_operator.domain.together import ModelChange
+from together_operator.engine.runner import LATEST
 from together_operator.engine.store import Key
 from together_operator.reconcilers.custom_model import CustomModelReconciler
 from together_operator.reconcilers.deployment import DeploymentReconciler
@@ -154,5 +156,69 @@ def test_after_a_restart_what_runs_goes_on_costing(decided: list[str]) -> None:
         await sim.sleep(3 * RESYNC)
         assert "d" in decided
         assert after.controllers.spending.take_bills(sim.loop.now())[key][0] == rate
+
+    assert Simulation("1").run(scenario).violations == ()
+
+
+MANY, SERVED = 40, 6
+SLOW = 10.0
+"""Seconds for the writes that a look leads to."""
+
+
+def glances(monkeypatch: pytest.MonkeyPatch) -> Counter[tuple[str, bool]]:
+    """By kind, how often it was seen at once that nothing was to do, and how often not."""
+    numbers: Counter[tuple[str, bool]] = Counter()
+    for kind in (CustomModelReconciler, DeploymentReconciler):
+        is_calm = kind.is_calm
+
+        def counted(self: Any, key: Key, is_calm: Any = is_calm) -> bool:
+            found: bool = is_calm(self, key)
+            numbers[type(self).__name__, found] += 1
+            return found
+
+        monkeypatch.setattr(kind, "is_calm", counted)
+    return numbers
+
+
+def test_of_many_objects_most_are_seen_to_be_calm_at_once_and_no_change_is_missed(
+    decided: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    numbers = glances(monkeypatch)
+
+    async def scenario(sim: Simulation) -> None:
+        furnish(sim)
+        models = [f"m-{n}" for n in range(MANY)]
+        sim.apply(*(custom_model(name, hugging_face(), description="ours") for name in models))
+        deployments = [f"d-{n}" for n in range(SERVED)]
+        sim.apply(*(model_deployment(f"d-{n}", f"m-{n}") for n in range(SERVED)))
+        for name in deployments:
+            await sim.ready(DEPLOYMENT, name)
+        for name in models:
+            await sim.ready(MODEL, name)
+        await sim.sleep(2 * RESYNC)
+        numbers.clear()
+        decided.clear()
+        await sim.sleep(5 * RESYNC)
+        assert decided == []
+        for kind, most in ((CustomModelReconciler, MANY), (DeploymentReconciler, SERVED)):
+            calm, rest = numbers[kind.__name__, True], numbers[kind.__name__, False]
+            assert calm + rest >= 5 / LATEST * most - most, "each is looked at in each period"
+            assert calm > rest, "mostly a list is at hand"
+
+        ids = {name: sim.status(MODEL, name)["model"]["id"] for name in models}
+        for name in models[::3]:
+            sim.platform.update_model(ids[name], ModelChange(description="by hand"))
+        for name in deployments[::2]:
+            sim.platform.set_replicas(sim.status(DEPLOYMENT, name)["deployment"]["id"], 3, 3)
+        await sim.sleep(RESYNC + SLOW)
+        assert {description(sim, id_) for id_ in ids.values()} == {"ours"}
+        assert set(models[::3]) <= set(decided)
+        assert set(deployments[::2]) <= set(decided)
+        assert not set(models[1::3]) & set(decided) - set(models[:SERVED])
+
+        await sim.sleep(2 * RESYNC)
+        decided.clear()
+        sim.set_spec(MODEL, "m-1", description="edited")
+        await sim.until(lambda: "d-1" in decided, "what it serves has changed")
 
     assert Simulation("1").run(scenario).violations == ()

@@ -1,11 +1,11 @@
-"""Objects that are gone leave nothing behind in a process."""
+"""Objects that are gone leave nothing behind in the controllers."""
 
 from __future__ import annotations
 
 from tests.sim.day import HOURS, OBJECTS, ROUNDS, day
 
 
-def test_after_a_day_of_churn_a_process_keeps_no_more_than_after_an_hour() -> None:
+def test_in_the_second_half_of_a_day_of_churn_no_more_is_kept_than_in_the_first() -> None:
     violations, kept = day("1")
 
     assert violations == ()

@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor
 from functools import lru_cache, partial
+from types import FrameType
+from typing import TypeVar
 
 import pytest
 
@@ -26,10 +29,13 @@ EVERY_FAULT, EVERY_DELETION, EVERY_TWICE = 29, 7, 449
 
 STORMS, SHARE = 3, 0.08
 SHOWN = 3
+RUN_SECONDS = 60
+"""Real ones for one run, which takes a tenth of a second: more is a loop that never waits."""
 
 each_scenario = pytest.mark.parametrize("scenario", list(SCENARIOS))
 
 
+T = TypeVar("T")
 Make = Callable[[set[tuple[str, str]] | None], Iterable[Case]]
 
 
@@ -55,8 +61,22 @@ def processors() -> Iterator[Executor]:
         yield pool
 
 
+def in_time(judge: Callable[[T], tuple[str, ...]], run: T) -> tuple[str, ...]:
+    """Violations of a run in a process of its own, which ends with the run's name if it hangs."""
+
+    def hangs(number: int, frame: FrameType | None) -> None:
+        raise TimeoutError(f"{run} has not ended after {RUN_SECONDS} s")
+
+    signal.signal(signal.SIGALRM, hangs)
+    signal.alarm(RUN_SECONDS)
+    try:
+        return judge(run)
+    finally:
+        signal.alarm(0)
+
+
 def run_all(processors: Executor, what: str, cases: Sequence[Case], possible: int) -> None:
-    found = processors.map(sweep.run_case, cases)
+    found = processors.map(partial(in_time, sweep.run_case), cases)
     bad = {
         str(case): violations for case, violations in zip(cases, found, strict=True) if violations
     }
@@ -98,7 +118,7 @@ def test_a_process_may_die_twice_in_a_row(processors: Executor, scenario: str) -
 def test_anything_may_fail_in_a_storm(processors: Executor, scenario: str) -> None:
     seeds = [str(seed) for seed in range(STORMS)]
     judge = partial(sweep.run_storm, scenario, share=SHARE)
-    judged = zip(seeds, processors.map(judge, seeds), strict=True)
+    judged = zip(seeds, processors.map(partial(in_time, judge), seeds), strict=True)
     bad = {seed: violations for seed, violations in judged if violations}
     TALLY.add("storms", STORMS, STORMS, len(bad))
     assert not bad, bad

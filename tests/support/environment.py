@@ -18,6 +18,7 @@ from typing import IO, Any, Self
 import httpx
 
 from tests.support.cluster import ThrowawayCluster
+from tests.support.crashes import is_crash
 
 ROOT = Path(__file__).parents[2]
 BUCKET = "example-models"
@@ -236,7 +237,7 @@ class OperatorProcess:
 
     def crashes(self) -> list[str]:
         """Lines of the log about a reconcile that failed as none is foreseen to: a defect."""
-        return [line for line in self.log.read_text().splitlines() if "reconcile crashed" in line]
+        return [line for line in self.log.read_text().splitlines() if is_crash(line)]
 
     def kill(self) -> None:
         """kill -9, as a node that dies."""

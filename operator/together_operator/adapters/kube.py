@@ -109,7 +109,7 @@ def _versions(answer: bytes) -> tuple[Iterable[tuple[Key, int]], str | None]:
 
 def _bodies(answer: bytes) -> tuple[Iterable[Body], str | None]:
     page = from_json(answer)
-    return page["items"], page["metadata"].get("continue") or None
+    return page["items"] or (), page["metadata"].get("continue") or None
 
 
 class KubeObjects:

@@ -36,7 +36,7 @@ from together_operator.archive.s3_guard import StrangeAnswer
 from together_operator.domain import errors
 from together_operator.domain.addresses import AddressPolicy
 from together_operator.domain.conditions import Reason
-from together_operator.domain.s3_refusals import Refusal, refusal_of, shown
+from together_operator.domain.s3_refusals import Refusal, refusal_of, shown_code
 from together_operator.domain.source import SourceFacts
 from together_operator.ports import Credentials
 
@@ -288,7 +288,7 @@ def translated(uri: str) -> Iterator[None]:
 def _refusal(error: ClientError, uri: str) -> errors.RemoteError:
     """By the store's error code; never by its message, which is a remote body."""
     said, status = str(error.response.get("Error", {}).get("Code", "")), _status(error)
-    message = f"{uri}: {shown(said, f'HTTP status {status}')}"
+    message = f"{uri}: {shown_code(said, f'HTTP status {status}')}"
     refusal = refusal_of(said, status)
     if refusal is Refusal.ELSEWHERE:
         message = f"{message}; the bucket is in another region than the one that is given"

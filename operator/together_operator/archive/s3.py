@@ -37,7 +37,7 @@ from together_operator.archive.errors import (
     UploadGoneError,
 )
 from together_operator.archive.s3_guard import guard
-from together_operator.domain.s3_refusals import Refusal, refusal_of, shown
+from together_operator.domain.s3_refusals import Refusal, refusal_of, shown_code
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -109,6 +109,8 @@ def make_client(
         raise InvalidUsage("the S3 region is no name of one, such as us-east-1") from None
     except ValueError:
         raise InvalidUsage(_NO_ENDPOINT) from None
+    except BotoCoreError as error:
+        raise InvalidUsage(f"the AWS settings contradict S3: {type(error).__name__}") from None
     client = cast("S3Client", made)
     policy = network.policy_of(environ)
     if policy is not None:
@@ -133,7 +135,7 @@ def has_own_credentials(environ: Mapping[str, str], prefix: str) -> bool:
 def error_code(error: ClientError) -> str:
     """The store's error code; never its message, which is a remote body."""
     code = str(error.response.get("Error", {}).get("Code", ""))
-    return shown(code, "unknown error")
+    return shown_code(code, "unknown error")
 
 
 def error_status(error: ClientError) -> int:
@@ -154,7 +156,7 @@ def translate(error: Exception, doing: str, *, source: bool) -> ArchiveError:
     if isinstance(error, (BotoConnectionError, HTTPClientError)):
         return TemporaryFailure(f"{doing}: {type(error).__name__}; check the endpoint, run again")
     if isinstance(error, EndpointResolutionError):
-        return InvalidUsage(f"{doing}: {_NO_ENDPOINT}")
+        return InvalidUsage(f"{doing}: {_NO_ENDPOINT}, and name a region that these settings have")
     if isinstance(error, BotoCoreError):
         return TemporaryFailure(f"{doing}: {type(error).__name__}")
     raise error

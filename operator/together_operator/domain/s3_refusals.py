@@ -91,7 +91,7 @@ _BY_STATUS = {
 _SHOWABLE = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
-def shown(code: str, otherwise: str) -> str:
+def shown_code(code: str, otherwise: str) -> str:
     """An error's code where it looks like one: it comes from a remote body, which nobody shows."""
     return code if _SHOWABLE.fullmatch(code) else otherwise
 

@@ -179,7 +179,7 @@ class Runner:
             try:
                 is_calm = self._is_calm(key)
             except Exception:  # a bug in one object's way must not end the timer for all
-                log.exception("reconcile crashed", kind=self.kind, object=str(key))
+                log.exception("comparison crashed", kind=self.kind, object=str(key))
                 is_calm = False
             if is_calm:
                 self._schedule(key, Done())

@@ -40,7 +40,8 @@ class WorkQueue(Generic[K]):
 
     Args:
         clock: monotonic seconds, the event loop's own by default.
-        sift: of keys whose time has come, says which need a worker; the others are its own.
+        sift: of keys whose time has come, says which need a worker. The others it has to add
+            again itself, for another time.
     """
 
     def __init__(
@@ -184,6 +185,10 @@ class WorkQueue(Generic[K]):
             if self._due.get(key) == due:
                 del self._due[key]
                 keys.append(key)
-        for key in self._sift(keys):
-            self.add(key, Urgency.PERIODIC)
-        self._arm()
+        busy: Iterable[K] = keys
+        try:
+            busy = self._sift(keys)
+        finally:  # a bug in it must not lose a round of keys
+            for key in busy:
+                self.add(key, Urgency.PERIODIC)
+            self._arm()

@@ -127,7 +127,7 @@ class Accounts:
         self._clock = clock
         self._accounts: dict[SecretStr, Account] = {}
         self._used: dict[SecretStr, float] = {}
-        self._recent: dict[Place, tuple[float, Account]] = {}
+        self._recent: dict[Place, tuple[float, SecretStr]] = {}
         self._tidied = clock()
 
     @property
@@ -143,23 +143,27 @@ class Accounts:
             Unauthorized: neither the object nor the operator has a key, or its file has none.
         """
         began = self._clock()
-        if began - self._tidied >= UNUSED_SECONDS:
-            self._forget_unused(began)
         if reference is not None:
-            account = self._account(await read_key(self._secrets, namespace, reference))
+            key = await read_key(self._secrets, namespace, reference)
         elif self._own_key is None:
             raise Unauthorized(
                 "No Together API key: set spec.apiKeySecretRef, or TOGETHER_API_KEY of the operator"
             )
         else:
-            account = self._account(self._own_key())
-        self._recent[_place(namespace, reference)] = began, account
+            key = self._own_key()
+        account = self._account(key)
+        self._recent[_place(namespace, reference)] = began, key
+        if began - self._tidied >= UNUSED_SECONDS:
+            self._forget_unused(began)
         return account
 
     def recent(self, place: Place, seconds: float) -> Account | None:
         """The account that `of` gave for a place, if it last did at most `seconds` ago."""
-        read, account = self._recent.get(_place(*place), (0.0, None))
-        return account if account is not None and self._clock() - read <= seconds else None
+        found, now = self._recent.get(_place(*place)), self._clock()
+        if found is None or now - found[0] > seconds:
+            return None
+        self._used[found[1]] = now
+        return self._accounts.get(found[1])
 
     def _account(self, key: SecretStr) -> Account:
         account = self._accounts.get(key)
@@ -179,7 +183,7 @@ class Accounts:
         self._tidied, earliest = now, now - UNUSED_SECONDS
         for key in [key for key, used in self._used.items() if used < earliest]:
             del self._used[key], self._accounts[key]
-        self._recent = {p: found for p, found in self._recent.items() if found[0] >= earliest}
+        self._recent = {p: found for p, found in self._recent.items() if found[1] in self._used}
 
 
 async def read_key(secrets: Secrets, namespace: str, reference: SecretKeyRef) -> SecretStr:

@@ -27,16 +27,16 @@ class Still(Generic[T]):
     """One decision's grounds. Thousands of objects have one of these: no body is kept in it.
 
     Args:
+        version: of the object that was decided on.
         place: names the key by which the account is looked into.
         item: the record at Together, as it was seen.
         holds: whether all else is as it was.
-        version: of the object that was decided on.
     """
 
+    version: int
     place: Place
     item: T
     holds: Callable[[], bool] = lambda: True
-    version: int = 0
 
 
 class Calm(Generic[T]):
@@ -59,10 +59,9 @@ class Calm(Generic[T]):
         self._listing = listing
         self._still: dict[Key, Still[T]] = {}
 
-    def keep(self, key: Key, version: int, still: Still[T] | None) -> None:
+    def keep(self, key: Key, still: Still[T]) -> None:
         """Remember what was decided on, unless another version of the object is known by now."""
-        if still is not None and self._store.version(key) == version:
-            still.version = version
+        if self._store.version(key) == still.version:
             self._still[key] = still
 
     def drop(self, key: Key) -> None:
@@ -84,8 +83,8 @@ class Calm(Generic[T]):
         snapshot = listing.newest(account.clock() - calm_age(listing, self._process))
         return snapshot is not None and _is_as_it_was(still, snapshot.get(still.item.id))
 
-    async def is_seen(self, key: Key) -> bool:
-        """The same, where keys and lists may be read; what changed is dropped."""
+    async def compare(self, key: Key) -> bool:
+        """The same, where keys and lists may be read; what has changed is dropped."""
         still = self._unchanged(key)
         if still is not None:
             try:

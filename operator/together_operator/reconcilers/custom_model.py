@@ -266,9 +266,10 @@ class CustomModelReconciler(Reconciler[CustomModel, Status, Observed, actions.Ac
         if model is None:
             return None
         place, uid = (cm.metadata.namespace, cm.spec.api_key_secret_ref), cm.metadata.uid
+        still = Still(int(cm.metadata.resource_version), place, model)
         if may_change(cm.spec):
-            return Still(place, model, lambda: not self._sources.is_turn_of(uid))
-        return Still(place, model)
+            still.holds = lambda: not self._sources.is_turn_of(uid)
+        return still
 
     # Acting.
 

@@ -150,7 +150,12 @@ class DeploymentReconciler(Reconciler[ModelDeployment, Status, Observed, actions
         if not target.is_calm(observed):
             return None
         key, version = Key.of(model.metadata), int(model.metadata.resource_version)
-        return Still(account_of(md), endpoint, lambda: self._models.version(key) == version)
+        return Still(
+            int(md.metadata.resource_version),
+            account_of(md),
+            endpoint,
+            lambda: self._models.version(key) == version,
+        )
 
     # Looking.
 

@@ -161,7 +161,7 @@ class Reconciler(ABC, Generic[R, S, Seen, A]):
 
     async def __call__(self, key: Key) -> Outcome:
         """Bring one object a step further; one that is gone is forgotten."""
-        if self._calm is not None and await self._calm.is_seen(key):
+        if self._calm is not None and await self._calm.compare(key):
             return Done()
         outcome = await self._reconcile_and_tell(key)
         if isinstance(outcome, Gone):
@@ -245,7 +245,8 @@ class Reconciler(ABC, Generic[R, S, Seen, A]):
         outcome = await self._carry_out(key, body, resource, plan)
         if self._calm is not None and plan.action is None and isinstance(outcome, Done):
             still = self.still(observed) if self.is_settled(resource) else None
-            self._calm.keep(key, int(_version(body)), still)
+            if still is not None:
+                self._calm.keep(key, still)
         return outcome
 
     async def _carry_out(self, key: Key, body: Body, resource: R, plan: Plan[S, A]) -> Outcome:

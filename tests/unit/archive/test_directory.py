@@ -107,6 +107,15 @@ def test_pipes_sockets_and_devices_are_refused_without_being_opened(model: Path)
             names(model)
 
 
+def test_a_link_to_itself_is_no_directory(tmp_path: Path) -> None:
+    loop = tmp_path / "loop"
+    loop.symlink_to("loop")
+    source = DirectorySource(loop)
+    assert not source.contains(tmp_path / "out.zip")
+    with pytest.raises(SourceUnacceptable, match="does not exist"):
+        source.entries()
+
+
 def test_what_is_no_directory_is_refused(model: Path) -> None:
     with pytest.raises(SourceUnacceptable, match="does not exist"):
         names(model / "nothing")

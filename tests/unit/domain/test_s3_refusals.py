@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from together_operator.domain.s3_refusals import Refusal, refusal_of, shown
+from together_operator.domain.s3_refusals import Refusal, refusal_of, shown_code
 
 
 @pytest.mark.parametrize(
@@ -50,4 +50,4 @@ def test_the_code_comes_first_and_then_the_status(code: str, status: int, refusa
     ],
 )
 def test_only_what_looks_like_a_code_is_shown(code: str, words: str) -> None:
-    assert shown(code, "no word") == words
+    assert shown_code(code, "no word") == words

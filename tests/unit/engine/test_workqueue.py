@@ -329,3 +329,18 @@ async def test_a_sift_may_put_a_key_back() -> None:
     await asyncio.sleep(26.0)
     assert len(looked) == 5
     assert (len(own), own.delayed) == (0, 1)
+
+
+async def test_a_sift_that_fails_loses_no_key() -> None:
+    told: list[str] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, what: told.append(what["message"]))
+
+    def sift(keys: Sequence[str]) -> list[str]:
+        raise KeyError(*keys)
+
+    queue: WorkQueue[str] = WorkQueue(sift=sift)
+    queue.add_after("a", 1.0)
+    queue.add_after("b", 2.0)
+    await asyncio.sleep(3.0)
+    assert await drain(queue) == ["a", "b"]
+    assert len(told) == 2

@@ -77,8 +77,8 @@ class World:
     def decided(self, reference: SecretKeyRef | None = None) -> None:
         """What a decision rested on is as it is now."""
         place = (KEY.namespace, reference)
-        still = Still(place, replace(self.models["ml_1"]), lambda: self.holds)
-        self.calm.keep(KEY, self.store.version(KEY), still)
+        record = replace(self.models["ml_1"])
+        self.calm.keep(KEY, Still(self.store.version(KEY), place, record, lambda: self.holds))
 
 
 @pytest.fixture
@@ -87,7 +87,7 @@ async def world() -> World:
     made = World()
     made.decided()
     assert not made.calm.is_known(KEY), "no list was read yet"
-    assert await made.calm.is_seen(KEY)
+    assert await made.calm.compare(KEY)
     assert made.calm.is_known(KEY)
     return made
 
@@ -118,7 +118,7 @@ async def test_a_change_that_is_at_hand_is_seen_at_once(
 ) -> None:
     change(world)
     assert not world.calm.is_known(KEY)
-    assert not await world.calm.is_seen(KEY)
+    assert not await world.calm.compare(KEY)
     world.holds = True
     assert not world.calm.is_known(KEY), "until it is decided on again"
 
@@ -133,7 +133,7 @@ async def test_a_change_at_together_is_seen_with_the_next_list(
     await world.accounts.of(KEY.namespace, None)  # for another object, which needs another list
     assert not world.calm.is_known(KEY), "the list is too old to tell"
     assert world.readings == 1
-    assert not await world.calm.is_seen(KEY)
+    assert not await world.calm.compare(KEY)
     assert world.readings == 2
     assert not world.calm.is_known(KEY)
 
@@ -142,7 +142,7 @@ async def test_a_list_that_is_read_anew_tells_that_all_is_as_it_was(world: World
     for _ in range(3):
         world.now += CALM + 1
         assert not world.calm.is_known(KEY)
-        assert await world.calm.is_seen(KEY)
+        assert await world.calm.compare(KEY)
         assert world.calm.is_known(KEY)
     assert world.readings == 4
 
@@ -150,7 +150,7 @@ async def test_a_list_that_is_read_anew_tells_that_all_is_as_it_was(world: World
 async def test_where_looking_fails_nothing_is_known(world: World) -> None:
     world.now += CALM + 1
     world.is_away = True
-    assert not await world.calm.is_seen(KEY)
+    assert not await world.calm.compare(KEY)
     world.is_away = False
     assert not world.calm.is_known(KEY), "it is decided on first"
 
@@ -158,19 +158,15 @@ async def test_where_looking_fails_nothing_is_known(world: World) -> None:
 async def test_what_has_changed_since_the_decision_is_not_kept() -> None:
     world = World()
     await (await world.accounts.of("team", None)).models.read(world.now)
-    still = Still(("team", None), record("ml_1"))
-    world.calm.keep(KEY, 4, still)
-    assert not world.calm.is_known(KEY)
-    world.calm.keep(KEY, 5, None)
-    assert not world.calm.is_known(KEY)
-    world.calm.keep(KEY, 5, still)
-    assert world.calm.is_known(KEY)
+    for version, is_kept in ((4, False), (5, True)):
+        world.calm.keep(KEY, Still(version, ("team", None), record("ml_1")))
+        assert world.calm.is_known(KEY) is is_kept
 
 
 async def test_a_key_in_a_secret_is_read_as_often_as_lists_are() -> None:
     world = World()
     world.decided(MINE)
-    await world.calm.is_seen(KEY)
+    await world.calm.compare(KEY)
     for _ in range(50):
         assert world.calm.is_known(KEY)
     assert world.secrets == 1
@@ -178,7 +174,7 @@ async def test_a_key_in_a_secret_is_read_as_often_as_lists_are() -> None:
     world.now += CALM + 1
     await (await world.accounts.of("team", None)).models.read(world.now)
     assert not world.calm.is_known(KEY), "the operator's own key is another"
-    assert await world.calm.is_seen(KEY)
+    assert await world.calm.compare(KEY)
     assert world.secrets == 2
 
 

@@ -1,5 +1,6 @@
 """A directory: a volume claim mounted into the Job, or a folder on a laptop."""
 
+import errno
 import os
 import stat
 from collections.abc import Iterator, Sequence
@@ -7,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from together_operator.archive.errors import (
+    ArchiveError,
     PermissionRefused,
     SourceChanged,
     SourceUnacceptable,
@@ -40,7 +42,7 @@ class DirectorySource:
 
     def contains(self, path: Path) -> bool:
         """Whether `path`, which need not exist, is below this directory."""
-        return path.resolve().is_relative_to(self._root.resolve())
+        return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(self._root))
 
     def entries(self) -> Sequence[Entry]:
         try:
@@ -60,8 +62,8 @@ class DirectorySource:
             children = list(os.scandir(directory))
         except PermissionError:
             raise PermissionRefused(f"{prefix or '.'}: no permission to list it") from None
-        except FileNotFoundError:
-            raise _vanished(prefix) from None
+        except OSError as error:
+            raise _unlisted(prefix or ".", error) from None
         for child in children:
             name = prefix + child.name
             path = self._resolve(child.path, name) if child.is_symlink() else child.path
@@ -69,8 +71,8 @@ class DirectorySource:
                 status = Path(path).stat()
             except PermissionError:
                 raise PermissionRefused(f"{name!r}: no permission to look at it") from None
-            except FileNotFoundError:
-                raise _vanished(name) from None
+            except OSError as error:
+                raise _unlisted(name, error) from None
             if stat.S_ISDIR(status.st_mode):
                 if excluded_directory(child.name):
                     self._paths[name + "/"] = path
@@ -165,8 +167,10 @@ def _changed(entry: Entry) -> SourceChanged:
     )
 
 
-def _vanished(name: str) -> SourceChanged:
-    return SourceChanged(f"{name!r} vanished while it was listed; run again once all is still")
+def _unlisted(name: str, error: OSError) -> ArchiveError:
+    if error.errno in {errno.ENOENT, errno.ENOTDIR, errno.ESTALE}:
+        return SourceChanged(f"{name!r} vanished while it was listed; run again once all is still")
+    return TemporaryFailure(f"{name!r}: listing failed ({_word(error)})")
 
 
 def _word(error: OSError) -> str:
