@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from pydantic import SecretStr
 
@@ -32,7 +33,7 @@ from together_operator.ports import (
 from together_operator.reconcilers.account import Accounts
 from together_operator.reconcilers.custom_model import CustomModelReconciler, Outside
 from together_operator.reconcilers.deployment import DeploymentReconciler
-from together_operator.reconcilers.driver import World
+from together_operator.reconcilers.driver import Reconciler, World
 from together_operator.reconcilers.ledger import Ledger
 from together_operator.reconcilers.spending import Limits, Spending
 
@@ -135,26 +136,15 @@ class Controllers:
             CUSTOM_MODELS: reconcile_model,
             MODEL_DEPLOYMENTS: reconcile_deployment,
         }
-        self._model_runner = Runner(
-            CUSTOM_MODELS,
-            reconcile_model,
-            self.models,
-            settings,
-            meter,
-            chance.rng,
-            is_settled,
-            reconcile_model.is_calm,
-        )
-        self._deployment_runner = Runner(
-            MODEL_DEPLOYMENTS,
-            reconcile_deployment,
-            self.deployments,
-            settings,
-            meter,
-            chance.rng,
-            is_settled,
-            reconcile_deployment.is_calm,
-        )
+
+        def runner(kind: str, reconcile: Reconciler[Any, Any, Any, Any]) -> Runner:
+            rng, is_calm = chance.rng, reconcile.is_calm
+            return Runner(
+                kind, reconcile, reconcile.store, settings, meter, rng, is_settled, is_calm
+            )
+
+        self._model_runner = runner(CUSTOM_MODELS, reconcile_model)
+        self._deployment_runner = runner(MODEL_DEPLOYMENTS, reconcile_deployment)
 
     @property
     def runners(self) -> tuple[Runner, ...]:

@@ -40,10 +40,9 @@ class KubeRest:
         *,
         query: Mapping[str, str] | None = None,
         body: Mapping[str, Any] | None = None,
-        accept: str = JSON,
     ) -> Any:
         """The JSON of a successful answer. `names` fill the path, each quoted; a PATCH merges."""
-        return from_json(await self._send(method, path, names, query, body, accept))
+        return from_json(await self._send(method, path, names, query, body, JSON))
 
     async def content(
         self, path: str, names: Mapping[str, str], *, query: Mapping[str, str], accept: str
@@ -53,7 +52,7 @@ class KubeRest:
 
     async def text(self, path: str, names: Mapping[str, str], *, query: Mapping[str, str]) -> str:
         """What a successful GET answers, read as text: a log."""
-        answer = await self._send("GET", path, names, query, None, "*/*")
+        answer = await self.content(path, names, query=query, accept="*/*")
         return answer.decode(errors="replace")
 
     async def _send(

@@ -80,7 +80,7 @@ class Calm(Generic[T]):
         if account is None:
             return False
         listing = self._listing(account)
-        snapshot = listing.newest(account.clock() - calm_age(listing, self._process))
+        snapshot = listing.newest(self._since(account, listing))
         return snapshot is not None and _is_as_it_was(still, snapshot.get(still.item.id))
 
     async def compare(self, key: Key) -> bool:
@@ -90,8 +90,7 @@ class Calm(Generic[T]):
             try:
                 account = await self._accounts.of(*still.place)
                 listing = self._listing(account)
-                since = account.clock() - calm_age(listing, self._process)
-                snapshot = await listing.read(since)
+                snapshot = await listing.read(self._since(account, listing))
                 if _is_as_it_was(still, snapshot.get(still.item.id)):
                     return True
             except OperatorError as error:
@@ -99,6 +98,9 @@ class Calm(Generic[T]):
                 log.debug("cannot compare", object=str(key), error=str(error))
         self.drop(key)
         return False
+
+    def _since(self, account: Account, listing: Listing[T]) -> float:
+        return account.clock() - calm_age(listing, self._process)
 
     def _unchanged(self, key: Key) -> Still[T] | None:
         still = self._still.get(key)

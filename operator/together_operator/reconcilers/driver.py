@@ -93,13 +93,10 @@ class Reconciler(ABC, Generic[R, S, Seen, A]):
     """One kind's reconcile. A subclass says how to look, decide and act.
 
     Args:
-        calm: remembers what decisions rested on, so that they need not be made again; None: they
-            are.
+        calm: remembers what decisions rested on, so that they need not be made again.
     """
 
-    def __init__(
-        self, world: World, objects: Objects, store: Store, calm: Calm[Any] | None = None
-    ) -> None:
+    def __init__(self, world: World, objects: Objects, store: Store, calm: Calm[Any]) -> None:
         self.world = world
         self.objects = objects
         self.store = store
@@ -161,7 +158,7 @@ class Reconciler(ABC, Generic[R, S, Seen, A]):
 
     async def __call__(self, key: Key) -> Outcome:
         """Bring one object a step further; one that is gone is forgotten."""
-        if self._calm is not None and await self._calm.compare(key):
+        if await self._calm.compare(key):
             return Done()
         outcome = await self._reconcile_and_tell(key)
         if isinstance(outcome, Gone):
@@ -170,12 +167,11 @@ class Reconciler(ABC, Generic[R, S, Seen, A]):
 
     def is_calm(self, key: Key) -> bool:
         """Whether it is known already that a look at the object would change nothing."""
-        return self._calm is not None and self._calm.is_known(key)
+        return self._calm.is_known(key)
 
     def forget(self, key: Key) -> None:
         """The object is gone, whoever let it go: nothing is kept of it."""
-        if self._calm is not None:
-            self._calm.drop(key)
+        self._calm.drop(key)
         self._written.pop(key, None)
         self._conflicts.pop(key, None)
         self._unseen.pop(key, None)
@@ -243,8 +239,8 @@ class Reconciler(ABC, Generic[R, S, Seen, A]):
         self._unseen.pop(key, None)
         plan = self.decide(observed, now)
         outcome = await self._carry_out(key, body, resource, plan)
-        if self._calm is not None and plan.action is None and isinstance(outcome, Done):
-            still = self.still(observed) if self.is_settled(resource) else None
+        if plan.action is None and self.is_settled(resource) and isinstance(outcome, Done):
+            still = self.still(observed)
             if still is not None:
                 self._calm.keep(key, still)
         return outcome

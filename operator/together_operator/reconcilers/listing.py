@@ -67,10 +67,10 @@ class Snapshot(Generic[T]):
         item = self._by_id.pop(item_id, None)
         if item is None:
             return
-        word = self._group(item)
-        self._groups[word].pop(item_id, None)
-        if not self._groups[word]:
-            del self._groups[word]
+        group = self._groups[self._group(item)]
+        del group[item_id]
+        if not group:
+            del self._groups[self._group(item)]
 
 
 class Listing(Generic[T]):

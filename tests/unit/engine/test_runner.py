@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import defaultdict
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
@@ -14,7 +15,15 @@ from tests.unit.engine.queues import drain
 from together_operator.domain.backoff import Backoff
 from together_operator.domain.outcome import Done, Outcome
 from together_operator.domain.plan import FINALIZER
-from together_operator.engine.runner import LATEST, ROUNDS, SOONEST, Runner, Settings
+from together_operator.engine.runner import (
+    LATEST,
+    ROUNDS,
+    SOONEST,
+    Meter,
+    Reconcile,
+    Runner,
+    Settings,
+)
 from together_operator.engine.store import Key, Store
 
 
@@ -24,6 +33,31 @@ class Ignored:
     def reconciled(self, kind: str, outcome: str, seconds: float, waited: float) -> None: ...
 
     def glanced(self, kind: str, number: int) -> None: ...
+
+
+RESYNC = 600.0
+
+
+def a_runner(
+    reconcile: Reconcile,
+    workers: int,
+    *,
+    is_settled: bool = False,
+    meter: Meter | None = None,
+    is_calm: Callable[[Key], bool] = lambda _: False,
+) -> Runner:
+    """One that knows no object yet; all bodies are settled, or none is."""
+    settings = Settings(workers, RESYNC, Backoff(base=1.0, cap=60.0))
+    return Runner(
+        "CustomModel",
+        reconcile,
+        Store(),
+        settings,
+        meter or Ignored(),
+        random.Random(0),
+        lambda _: is_settled,
+        is_calm,
+    )
 
 
 async def nothing(key: Key) -> Outcome:
@@ -38,16 +72,12 @@ def body(name: str, *finalizers: str) -> dict[str, Any]:
 
 
 async def test_the_first_step_of_an_object_comes_before_all_that_was_begun() -> None:
-    settings = Settings(workers=1, resync=600.0, backoff=Backoff(base=1.0, cap=60.0))
-    runner = Runner("CustomModel", nothing, Store(), settings, Ignored(), random.Random(0))
+    runner = a_runner(nothing, 1)
 
     for found in (body("begun", FINALIZER), body("theirs", "example.com/other"), body("new")):
         runner.observed(found)
 
     assert [key.name for key in await drain(runner.queue)] == ["theirs", "new", "begun"]
-
-
-RESYNC = 600.0
 
 
 class Looks:
@@ -67,16 +97,7 @@ async def test_all_is_looked_at_within_each_resync_period_and_many_at_a_time(
     is_settled: bool,
 ) -> None:
     looks = Looks()
-    settings = Settings(workers=4, resync=RESYNC, backoff=Backoff(base=1.0, cap=60.0))
-    runner = Runner(
-        "CustomModel",
-        looks.reconcile,
-        Store(),
-        settings,
-        Ignored(),
-        random.Random(0),
-        lambda _: is_settled,
-    )
+    runner = a_runner(looks.reconcile, 4, is_settled=is_settled)
     runner.start()
     names = [f"m-{n}" for n in range(1000)]
     started = asyncio.get_running_loop().time()
@@ -116,17 +137,7 @@ async def test_what_is_calm_needs_no_worker_and_is_asked_about_as_often() -> Non
             raise KeyError("a bug")
         return key.name != "m-0"
 
-    settings = Settings(workers=1, resync=RESYNC, backoff=Backoff(base=1.0, cap=60.0))
-    runner = Runner(
-        "CustomModel",
-        looks.reconcile,
-        Store(),
-        settings,
-        meter,
-        random.Random(0),
-        lambda _: True,
-        is_calm,
-    )
+    runner = a_runner(looks.reconcile, 1, is_settled=True, meter=meter, is_calm=is_calm)
     runner.start()
     started = asyncio.get_running_loop().time()
     for found in bodies:
@@ -155,8 +166,7 @@ def held_until(end: asyncio.Event) -> Runner:
         await end.wait()
         return Done()
 
-    settings = Settings(workers=2, resync=600.0, backoff=Backoff(base=1.0, cap=60.0))
-    return Runner("CustomModel", slow, Store(), settings, Ignored(), random.Random(0))
+    return a_runner(slow, 2)
 
 
 @pytest.mark.looptime

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from together_operator.api.v1alpha1 import CustomModel, CustomModelStatus
 from together_operator.domain.backoff import Backoff
@@ -14,7 +14,9 @@ from together_operator.domain.failures import StageError
 from together_operator.domain.outcome import After, Done, Failed, Gone, Outcome
 from together_operator.domain.plan import FINALIZER, AddFinalizer, Plan, Process, RemoveFinalizer
 from together_operator.engine.store import Body, Key, Store
+from together_operator.reconcilers.account import Accounts
 from together_operator.reconcilers.attendance import NotAllKnown
+from together_operator.reconcilers.calm import Calm
 from together_operator.reconcilers.driver import SOON_REFUSED, Reconciler, Result, World
 from together_operator.reconcilers.ledger import Ledger
 
@@ -22,6 +24,7 @@ KEY = Key("team", "a")
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 Action = AddFinalizer | RemoveFinalizer
+F = TypeVar("F", bound="Finalizing")
 
 
 def body(version: int, **more: Any) -> dict[str, Any]:
@@ -121,12 +124,14 @@ class Finalizing(Reconciler[CustomModel, CustomModelStatus, CustomModel, Action]
         raise AssertionError(action)
 
 
-def a_reconciler(objects: OneObject, store: Store) -> Finalizing:
+def a_reconciler(kind: type[F], objects: OneObject, store: Store) -> F:
     nobody = Nobody()
     process = Process("cluster", "holder-1", NOW, 30.0, 10.0, Backoff(1.0, 60.0))
     ledger = Ledger(lambda: NOW)
     world = World(process, nobody, nobody, ledger, lambda: NOW, random.Random(1))
-    return Finalizing(world, objects, store)
+    nothing: Any = None  # nothing is ever kept of a decision, and so nobody asks for accounts
+    calm = Calm(process, store, Accounts(None, nothing, nothing), lambda account: account.models)
+    return kind(world, objects, store, calm)
 
 
 async def outcomes(reconcile: Finalizing, number: int) -> list[Outcome]:
@@ -136,7 +141,7 @@ async def outcomes(reconcile: Finalizing, number: int) -> list[Outcome]:
 async def test_after_an_etcd_was_restored_the_object_is_taken_as_it_is() -> None:
     store, objects = Store(), OneObject(body(900, generation=2))
     store.observe(body(1000))
-    reconcile = a_reconciler(objects, store)
+    reconcile = a_reconciler(Finalizing, objects, store)
 
     assert await outcomes(reconcile, 3) == [After(0), After(0), Done()]
     assert store.version(KEY) == 901
@@ -148,7 +153,7 @@ async def test_after_an_etcd_was_restored_the_object_is_taken_as_it_is() -> None
 async def test_a_write_that_is_refused_again_and_again_is_tried_more_and_more_seldom() -> None:
     store, objects = Store(), OneObject(body(5))
     store.observe(body(5))
-    reconcile = a_reconciler(objects, store)
+    reconcile = a_reconciler(Finalizing, objects, store)
     objects.refuses = True
 
     pauses = [
@@ -169,7 +174,7 @@ async def test_a_write_that_is_refused_again_and_again_is_tried_more_and_more_se
 async def test_an_object_that_somebody_else_let_go_is_forgotten() -> None:
     store, objects = Store(), OneObject(body(5))
     store.observe(body(5))
-    reconcile = a_reconciler(objects, store)
+    reconcile = a_reconciler(Finalizing, objects, store)
     await reconcile(KEY)
     assert reconcile.world.ledger.has_nothing("uid-a")
 
@@ -183,7 +188,7 @@ async def test_an_object_that_somebody_else_let_go_is_forgotten() -> None:
 async def test_an_object_that_was_made_anew_under_its_name_takes_its_place() -> None:
     store, objects = Store(), OneObject(body(5))
     store.observe(body(5))
-    reconcile = a_reconciler(objects, store)
+    reconcile = a_reconciler(Finalizing, objects, store)
     await reconcile(KEY)
 
     objects.live = body(9, uid="uid-2")
@@ -212,8 +217,7 @@ async def test_in_an_outage_a_settled_object_is_looked_at_more_and_more_seldom()
     live = body(5, finalizers=[FINALIZER])
     store, objects = Store(), OneObject(live)
     store.observe(live)
-    of_one = a_reconciler(objects, store)
-    reconcile = Settled(of_one.world, objects, store)
+    reconcile = a_reconciler(Settled, objects, store)
 
     waits = [o.seconds for o in await outcomes(reconcile, 5) if isinstance(o, Failed)]
 
@@ -241,7 +245,7 @@ class Waiting(Finalizing):
 async def test_what_needs_all_objects_to_be_known_comes_again_without_a_word() -> None:
     store, objects = Store(), OneObject(body(5))
     store.observe(body(5))
-    reconcile = Waiting(a_reconciler(objects, store).world, objects, store)
+    reconcile = a_reconciler(Waiting, objects, store)
 
     assert await reconcile(KEY) == After(reconcile.world.process.soon)
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TypeVar
 
 import httpx
 from pydantic import SecretStr
@@ -46,7 +45,6 @@ from together_operator.domain.together_rollouts import (
 )
 from together_operator.ports import Priority
 
-T = TypeVar("T")
 _HUB = "https://huggingface.co/"
 
 

@@ -60,8 +60,6 @@ class DirectorySource:
     def _walk(self, directory: str, prefix: str, ancestors: tuple[str, ...]) -> Iterator[Entry]:
         try:
             children = list(os.scandir(directory))
-        except PermissionError:
-            raise PermissionRefused(f"{prefix or '.'}: no permission to list it") from None
         except OSError as error:
             raise _unlisted(prefix or ".", error) from None
         for child in children:
@@ -69,8 +67,6 @@ class DirectorySource:
             path = self._resolve(child.path, name) if child.is_symlink() else child.path
             try:
                 status = Path(path).stat()
-            except PermissionError:
-                raise PermissionRefused(f"{name!r}: no permission to look at it") from None
             except OSError as error:
                 raise _unlisted(name, error) from None
             if stat.S_ISDIR(status.st_mode):
@@ -168,6 +164,8 @@ def _changed(entry: Entry) -> SourceChanged:
 
 
 def _unlisted(name: str, error: OSError) -> ArchiveError:
+    if isinstance(error, PermissionError):
+        return PermissionRefused(f"{name}: no permission to list it")
     if error.errno in {errno.ENOENT, errno.ENOTDIR, errno.ESTALE}:
         return SourceChanged(f"{name!r} vanished while it was listed; run again once all is still")
     return TemporaryFailure(f"{name!r}: listing failed ({_word(error)})")
